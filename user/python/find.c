@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "python/find.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/text.h"
+#include "os/elf.h"
+#include "os/proc.h"
+#include "python/mem.h"
+
+#define CANDIDATES_MAX 8
+#define RODATA_MAX     (64u << 20)
+
+/* Files of a process that may be the interpreter: its program, and whatever is called libpython or
+ * python (a program that was started through ld.so is not the first mapping). */
+struct candidate {
+	struct proc_map map;
+	char *path;
+	bool is_library;
+};
+
+struct candidates {
+	struct candidate list[CANDIDATES_MAX];
+	int cnt;
+	int maps_seen;
+};
+
+enum { SYM_RUNTIME, SYM_CODE_TYPE, SYM_STR_TYPE, SYM_VERSION, SYM_DEBUG, SYM_MAX };
+
+const char *python_version(uint32_t hex, char text[static 24])
+{
+	static const char *const levels[] = { [0xa] = "a", [0xb] = "b", [0xc] = "rc" };
+	uint32_t level = (hex >> 4) & 0xf;
+
+	if (level == 0xf || level < 0xa || level > 0xc)
+		snprintf(text, 24, "%u.%u.%u", hex >> 24, (hex >> 16) & 0xff, (hex >> 8) & 0xff);
+	else
+		snprintf(text, 24, "%u.%u.%u%s%u", hex >> 24, (hex >> 16) & 0xff, (hex >> 8) & 0xff,
+			 levels[level], hex & 0xf);
+	return text;
+}
+
+/* The first mapping of the program, and of each libpython. The program comes first in maps: it is
+ * the first file-backed mapping of an ordinary process, and the one that /proc/PID/exe names. */
+static int candidate_see(void *ctx, const struct proc_map *map)
+{
+	struct candidates *all = ctx;
+	const char *base = strrchr(map->path, '/');
+	bool is_library = base && !strncmp(base + 1, "libpython", 9);
+	bool is_python = is_library || (base && !strncmp(base + 1, "python", 6));
+	struct candidate *new;
+	int i;
+
+	if (!map->inode || !base)
+		return 0;
+	all->maps_seen++;
+	if (all->maps_seen > 1 && !is_python)
+		return 0;
+	for (i = 0; i < all->cnt; i++)
+		if (all->list[i].map.inode == map->inode && all->list[i].map.dev == map->dev)
+			return 0;
+	if (all->cnt == CANDIDATES_MAX)
+		return 0;
+	new = &all->list[all->cnt];
+	new->path = strdup(map->path);
+	if (!new->path)
+		return -ENOMEM;
+	new->map = *map;
+	new->map.path = new->path;
+	new->is_library = is_library;
+	all->cnt++;
+	return 0;
+}
+
+/* Number of 1 to 3 digits; NULL if there is none. */
+static const char *number(const char *at, uint32_t *ret_value)
+{
+	char *end;
+
+	if (!isdigit((unsigned char)*at))
+		return NULL;
+	*ret_value = strtoul(at, &end, 10);
+	return end - at <= 3 ? end : NULL;
+}
+
+/* A whole string "3.9.18" or "3.10.0rc2" or "3.8.18+" to PY_VERSION_HEX; 0 if it is none. */
+static uint32_t version_parse(const char *at)
+{
+	uint32_t major, minor, micro, level = 0xf, serial = 0;
+
+	at = number(at, &major);
+	if (!at || *at != '.' || !(at = number(at + 1, &minor)) || *at != '.' ||
+	    !(at = number(at + 1, &micro)))
+		return 0;
+	if (*at == 'a' || *at == 'b') {
+		level = *at == 'a' ? 0xa : 0xb;
+		at = number(at + 1, &serial);
+	} else if (*at == 'r' && at[1] == 'c') {
+		level = 0xc;
+		at = number(at + 2, &serial);
+	}
+	if (!at || (*at && strcmp(at, "+") != 0))
+		return 0;
+	return major << 24 | minor << 16 | micro << 8 | level << 4 | (serial & 0xf);
+}
+
+/* Before 3.11 nothing exported tells the version but text: PY_VERSION is a string in .rodata, or,
+ * since linkers merge strings that end alike, the end of one ("/usr/lib/3.9.18"). A string of its
+ * own is believed; an end only if the file's name says the same X.Y. */
+static uint32_t version_search(struct elf *elf, const char *path)
+{
+	const char *dot = strstr(path, "python3.");
+	uint32_t hint = dot ? strtoul(dot + 8, NULL, 10) : 0, hex, found = 0;
+	struct buf data;
+	const char *at, *end;
+
+	buf_init(&data, RODATA_MAX);
+	if (elf__section(elf, ".rodata", &data)) {
+		buf_done(&data);
+		return 0;
+	}
+	end = data.data + data.len;
+	for (at = data.data; at && at + 5 < end; at++) {
+		if (at[0] != '3' || at[1] != '.' ||
+		    (at > data.data && (isdigit((unsigned char)at[-1]) || at[-1] == '.')))
+			continue;
+		hex = version_parse(at);
+		if (!hex || (hint && ((hex >> 16) & 0xff) != hint))
+			continue;
+		if (at == data.data || !at[-1]) {
+			found = hex;
+			break;
+		}
+		if (hint && !found)
+			found = hex;
+	}
+	buf_done(&data);
+	return found;
+}
+
+static int version_read(pid_t pid, struct elf *elf, const struct elf_symbol *symbol,
+			struct py_found *found)
+{
+	struct mem_process mem;
+	uint64_t value;
+	int err;
+
+	if (!symbol->value) {
+		found->hex = version_search(elf, found->path);
+		found->hex_from_text = true;
+		return found->hex ? 0 : -ENOTSUP;
+	}
+	mem_process_init(&mem, pid);
+	err = mem_u64(&mem.mem, symbol->value + found->bias, &value);
+	if (err)
+		return err;
+	found->hex = value;
+	return 0;
+}
+
+static bool file_key(int fd, struct py_file *ret_file)
+{
+	struct stat st;
+
+	if (fstat(fd, &st))
+		return false;
+	ret_file->dev = st.st_dev;
+	ret_file->inode = st.st_ino;
+	ret_file->ctime_ns = st.st_ctim.tv_sec * 1000000000ULL + st.st_ctim.tv_nsec;
+	return true;
+}
+
+/* The file's slot, or the free one where it belongs. */
+static struct py_file *file_slot(struct py_files *files, const struct py_file *file)
+{
+	uint64_t at = (file->inode ^ file->dev) * 0x9e3779b97f4a7c15ULL >> 32;
+	struct py_file *slot;
+
+	for (;; at++) { /* it is never more than half full */
+		slot = &files->slots[at % PY_FILES_MAX];
+		if (!slot->inode || !memcmp(slot, file, sizeof(*slot)))
+			return slot;
+	}
+}
+
+static void file_remember(struct py_files *files, const struct py_file *file)
+{
+	if (!file->inode)
+		return;
+	if (files->cnt >= PY_FILES_MAX / 2)
+		memset(files, 0, sizeof(*files));
+	*file_slot(files, file) = *file;
+	files->cnt++;
+}
+
+/* 1 = this is the interpreter, 0 = it is not, or -errno. */
+static int candidate_try(pid_t pid, const struct candidate *c, struct py_files *no_python,
+			 struct py_found *found, struct err *err)
+{
+	struct py_file file = {};
+	struct elf_symbol symbols[SYM_MAX] = {
+		[SYM_RUNTIME] = { "_PyRuntime" },         [SYM_CODE_TYPE] = { "PyCode_Type" },
+		[SYM_STR_TYPE] = { "PyUnicode_Type" },    [SYM_VERSION] = { "Py_Version" },
+		[SYM_DEBUG] = { "_Py_NegativeRefcount" },
+	};
+	struct mem_process mem;
+	char cookie[8] = "";
+	struct elf *elf;
+	struct buf path;
+	int fd, code;
+
+	fd = proc_open_map(pid, &c->map, err);
+	if (fd < 0)
+		return fd;
+	if (no_python && file_key(fd, &file) && file_slot(no_python, &file)->inode) {
+		close(fd);
+		return 0;
+	}
+	elf = elf__open(fd, err);
+	if (!elf)
+		return -errno;
+	*found = (struct py_found){ .is_shared = c->is_library };
+	buf_init(&path, 65536);
+	text_terminal(&path, c->path); /* it goes into sentences and onto doctor's screen */
+	snprintf(found->path, sizeof(found->path), "%s", buf_text(&path));
+	buf_done(&path);
+	found->dev = c->map.dev;
+	found->inode = c->map.inode;
+	code = elf__symbols(elf, symbols, SYM_MAX);
+	if (code == -E2BIG)
+		err_set(err, code, "the symbol tables of %s in process %d are too large to be read",
+			found->path, pid);
+	if (code < 0 || !symbols[SYM_RUNTIME].value || !symbols[SYM_CODE_TYPE].value) {
+		if (!code && no_python)
+			file_remember(no_python, &file);
+		code = code < 0 ? code : 0;
+		goto out;
+	}
+	code = elf__bias(elf, c->map.start, c->map.offset, &found->bias);
+	if (code)
+		goto out;
+	found->runtime = symbols[SYM_RUNTIME].value + found->bias;
+	found->code_type = symbols[SYM_CODE_TYPE].value + found->bias;
+	found->str_type = symbols[SYM_STR_TYPE].value + found->bias;
+	found->is_debug = symbols[SYM_DEBUG].value != 0;
+	code = version_read(pid, elf, &symbols[SYM_VERSION], found);
+	if (code == -ENOTSUP)
+		err_set(err, code, "the Python in process %d (%s) does not tell its version", pid,
+			found->path);
+	mem_process_init(&mem, pid);
+	if (!code && !mem_read(&mem.mem, found->runtime, cookie, sizeof(cookie)))
+		found->debug_offsets = !memcmp(cookie, "xdebugpy", sizeof(cookie));
+	if (!code)
+		code = 1;
+out:
+	elf__close(elf);
+	return code;
+}
+
+int python_find(pid_t pid, struct py_found *ret_found, struct err *err)
+{
+	return python_find_again(pid, NULL, ret_found, err);
+}
+
+int python_find_again(pid_t pid, struct py_files *no_python, struct py_found *ret_found,
+		      struct err *err)
+{
+	struct candidates all = {};
+	struct proc_stat stat;
+	struct py_found found;
+	struct err first = {};
+	struct buf comm;
+	int i, code, failed = 0;
+
+	code = proc_maps_each(pid, candidate_see, &all);
+	if (code) {
+		err_set(err, code, "cannot read the mappings of process %d: %s", pid,
+			err_str(code));
+		goto out;
+	}
+	/* a library that is called libpython before a program that may only be its stub */
+	for (i = all.cnt - 1; i >= 0 && code <= 0; i--) {
+		code = candidate_try(pid, &all.list[i], no_python, &found, failed ? NULL : &first);
+		if (code < 0 && code != -ENOEXEC && !failed)
+			failed = code;
+		if (!failed)
+			first.msg[0] = '\0'; /* that of a file which is no ELF file: no failure */
+	}
+	if (code > 0) {
+		*ret_found = found;
+		code = 0;
+	} else if (failed) {
+		code = first.msg[0] ? err_set(err, failed, "%s", first.msg)
+				    : err_set(err, failed, "cannot look into process %d: %s", pid,
+					      err_str(failed));
+	} else {
+		buf_init(&comm, 256);
+		if (!proc_stat_read(pid, &stat))
+			text_terminal(&comm, stat.comm);
+		code = err_set(err, -ENOENT,
+			       "process %d (%s) is not a Python process: neither its program nor a "
+			       "libpython in it defines _PyRuntime",
+			       pid, buf_text(&comm));
+		buf_done(&comm);
+	}
+out:
+	for (i = 0; i < all.cnt; i++)
+		free(all.list[i].path);
+	return code;
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reading of whole objects from memory, for the readers of user/python/ only. */
+#ifndef UNCOIL_PYTHON_OBJECT_READ_H
+#define UNCOIL_PYTHON_OBJECT_READ_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "python/code.h"
+
+struct buf;
+struct mem;
+
+/* PyObject.ob_type: the header is a reference count and this in every build that user/python/
+ * table.h knows (Include/object.h); a free-threaded build's is another, and refused earlier. */
+#define OBJECT_TYPE 8
+
+/* tp_flags, part of the stable ABI (Include/object.h, 3.8 - 3.13) */
+#define TYPE_INLINE_VALUES (1ULL << 2) /* 3.13+ */
+#define TYPE_MANAGED_DICT  (1ULL << 4) /* 3.11+ */
+#define TYPE_HEAP          (1ULL << 9)
+#define TYPE_LONG_SUBCLASS (1ULL << 24)
+#define TYPE_STR_SUBCLASS  (1ULL << 28)
+#define TYPE_DICT_SUBCLASS (1ULL << 29)
+
+/* Appends `len` bytes at addr to store; nothing is left of them on failure. */
+int object_read(struct mem *mem, uint64_t addr, size_t len, struct buf *store);
+
+/* Appends the raw str object at addr, at most `max` bytes of it. -EINVAL if it is no compact str. */
+int object_read_str(struct mem *mem, const struct py_abi *abi, uint64_t addr, size_t max,
+		    struct buf *store);
+
+/* tp_flags of the object's type. */
+int object_type_flags(struct mem *mem, const struct py_abi *abi, uint64_t object,
+		      uint64_t *ret_flags);
+
+/* dict[name] for an ASCII name, in a dict of at most `max` entries; -ENOENT if there is none. */
+int object_dict_get(struct mem *mem, const struct py_abi *abi, uint64_t dict, uint32_t max,
+		    const char *name, uint64_t *ret_value);
+
+#endif

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What uncoil needs to know of a CPython's memory layout: one list, from which the struct, the
+ * columns of the generated table, the validator's bounds and doctor's printout are made.
+ *
+ * X(field, group, what): byte offset of a member inside the group's struct, unless `what` says
+ * otherwise. 0 also stands for "this version has no such member" where `what` says "or none".
+ *
+ * Where a value comes from, best first: _Py_DebugOffsets in the target (CPython >= 3.13,
+ * Include/internal/pycore_runtime.h or pycore_debug_offsets.h), else the row of
+ * user/python/table.h for the target's X.Y (scripts/gen-offsets). Never a guess.
+ */
+#ifndef UNCOIL_PYTHON_OFFSETS_H
+#define UNCOIL_PYTHON_OFFSETS_H
+
+#include <stdint.h>
+
+#define PY_OFFSETS(X)                                                                              \
+	X(runtime_interpreters_head, runtime, "_PyRuntimeState.interpreters.head")                 \
+	X(interp_next, interp, "PyInterpreterState.next")                                          \
+	X(interp_threads_head, interp, "PyInterpreterState.threads.head, tstate_head before 3.11") \
+	X(interp_modules, interp, "PyInterpreterState.imports.modules, modules before 3.12")       \
+	X(tstate_next, tstate, "PyThreadState.next")                                               \
+	X(tstate_interp, tstate, "PyThreadState.interp")                                           \
+	X(tstate_thread_id, tstate, "PyThreadState.thread_id")                                     \
+	X(tstate_native_thread_id, tstate, "PyThreadState.native_thread_id (3.11+), or none")      \
+	X(tstate_frame, tstate, "PyThreadState.current_frame (3.13+), cframe (3.11-3.12), frame")  \
+	X(cframe_current_frame, cframe, "_PyCFrame.current_frame (3.11-3.12), or none")            \
+	X(frame_size, frame, "size of _PyInterpreterFrame or PyFrameObject, without its tail")     \
+	X(frame_previous, frame, "_PyInterpreterFrame.previous, f_back before 3.11")               \
+	X(frame_code, frame, "_PyInterpreterFrame.f_executable (3.13+), f_code")                   \
+	X(frame_instr, frame, "instr_ptr (3.13+), prev_instr (3.11-3.12), f_lasti")                \
+	X(frame_owner, frame, "_PyInterpreterFrame.owner (3.11+), or none")                        \
+	X(code_size, code, "size of PyCodeObject up to its bytecode")                              \
+	X(code_firstlineno, code, "PyCodeObject.co_firstlineno")                                   \
+	X(code_filename, code, "PyCodeObject.co_filename")                                         \
+	X(code_name, code, "PyCodeObject.co_name")                                                 \
+	X(code_qualname, code, "PyCodeObject.co_qualname (3.11+), or none")                        \
+	X(code_linetable, code, "PyCodeObject.co_linetable (3.10+), co_lnotab")                    \
+	X(code_version, code, "PyCodeObject.co_version (3.12+), or none")                          \
+	X(code_start, code, "PyCodeObject.co_code_adaptive (3.11+), or none")                      \
+	X(str_length, str, "PyASCIIObject.length")                                                 \
+	X(str_hash, str, "PyASCIIObject.hash")                                                     \
+	X(str_state, str, "PyASCIIObject.state")                                                   \
+	X(str_ascii_size, str,                                                                     \
+	  "sizeof(PyASCIIObject): where a compact ASCII string's text begins")                     \
+	X(str_compact_size, str,                                                                   \
+	  "sizeof(PyCompactUnicodeObject): where other compact text begins")                       \
+	X(bytes_size, bytes, "PyBytesObject.ob_base.ob_size")                                      \
+	X(bytes_data, bytes, "PyBytesObject.ob_sval")                                              \
+	X(type_basicsize, type, "PyTypeObject.tp_basicsize")                                       \
+	X(type_flags, type, "PyTypeObject.tp_flags")                                               \
+	X(type_dictoffset, type, "PyTypeObject.tp_dictoffset")                                     \
+	X(type_cached_keys, type, "PyHeapTypeObject.ht_cached_keys")                               \
+	X(dict_keys, dict, "PyDictObject.ma_keys")                                                 \
+	X(dict_values, dict, "PyDictObject.ma_values")                                             \
+	X(module_dict, module, "PyModuleObject.md_dict")
+
+struct py_offsets {
+#define X(field, group, what) uint32_t field;
+	PY_OFFSETS(X)
+#undef X
+};
+
+/* How co_linetable / co_lnotab is encoded. */
+enum py_lines {
+	PY_LINES_LNOTAB,  /* 3.8, 3.9: Objects/lnotab_notes.txt */
+	PY_LINES_DELTAS,  /* 3.10: PEP 626, Objects/lnotab_notes.txt */
+	PY_LINES_ENTRIES, /* 3.11+: Objects/locations.md, (3.14+: InternalDocs/code_objects.md) */
+};
+
+#endif
