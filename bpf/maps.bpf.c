@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#include "maps.bpf.h"
+
+struct ring_map ring SEC(".maps");
+struct procs_map procs SEC(".maps");
+struct threads_map threads SEC(".maps");
+struct counts_map counts_a SEC(".maps");
+struct counts_map counts_b SEC(".maps");
+struct codes_map codes SEC(".maps");
+struct stats_map stats SEC(".maps");
+struct scratches_map scratches SEC(".maps");
+struct code_scratches_map code_scratches SEC(".maps");
+struct serials_map serials SEC(".maps");
+
+const volatile __u64 hash_seed = 0;
+const volatile __u32 follow_children = 0;
+const volatile __u32 has_cookie = 0;
+const volatile __u32 has_loop = 0;
+const volatile __u32 ring_wake_bytes = 0;
+
+__u32 ready = 0;
+__u32 counts_active = 0;
+__u32 counts_used = 0;
+
+char LICENSE[] SEC("license") = "GPL";

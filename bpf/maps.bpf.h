@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Every map and every knob of the kernel side: declared here, defined in maps.bpf.c, and so one of
+ * each in the linked object however many *.bpf.c use it.
+ */
+#ifndef UNCOIL_MAPS_BPF_H
+#define UNCOIL_MAPS_BPF_H
+
+#include <linux/bpf.h>
+#include <linux/types.h>
+
+#include <bpf/bpf_helpers.h>
+
+#include "events.h"
+#include "shared.h"
+
+#define PROCS_MAX   4096
+#define THREADS_MAX 16384
+#define COUNTS_MAX  16384
+#define CODES_MAX   32768
+
+/* What the sampler remembers of a thread. `timer_own` is set by the first tick of a timer that was
+ * opened on this very thread; ticks of an inherited one are duplicates from then on. */
+struct thread {
+	__u32 image;
+	__u32 serial;
+	__u64 thread_id;     /* pthread_self() */
+	__u64 tstate;        /* last seen thread state, verified at each use; 0 = none yet */
+	__u64 sent_id;       /* the thread_id that user space was told */
+	__u64 search_interp; /* where the search for the thread state goes on at the next tick, */
+	__u64 search_tstate; /* 0, 0 = from the beginning */
+	__u32 timer_own;
+	__u32 pad;
+};
+
+/* One tick's working memory: too large for the BPF stack, and where the global functions (verified
+ * once each, not once per iteration) find their arguments. */
+struct scratch {
+	struct py_cfg cfg;
+	__u64 thread_id; /* whose thread state is searched */
+	__u64 interp;    /* interpreter to look into next */
+	__u64 tstate;    /* thread state to look at next; then the one found */
+	__u64 at;        /* frame to read next */
+	__u64 hash;
+	__u64 window_start; /* the target's addresses that `window` holds: [start, end) */
+	__u64 window_end;
+	__u64 code_last;  /* the last code object of this tick, */
+	__u32 check_last; /* and its check: nothing changes while the thread is stopped */
+	__u32 pad;
+	__u32 frame;     /* where the current frame begins in `window` */
+	__u32 cfg_image; /* whose cfg this is; 0 = none */
+	__u8 window[PY_WINDOW_MAX];
+	__u8 code[PY_CODE_READ_MAX];
+	struct ev_stack stack;
+};
+
+/* the wire; read by user/probe/ring.c; size set at load (--ring-size) */
+struct ring_map {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096);
+};
+
+/* tgid -> struct proc; written by user/probe (roots, execs) and life.bpf.c (forks) */
+struct procs_map {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, PROCS_MAX);
+	__type(key, __u32);
+	__type(value, struct proc);
+};
+
+/* tid -> struct thread; written by sample.bpf.c at a thread's first tick, removed at its exit */
+struct threads_map {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, THREADS_MAX);
+	__type(key, __u32);
+	__type(value, struct thread);
+};
+
+/* (thread, stack) -> count; written by sample.bpf.c into the one that `counts_active` names, drained
+ * by user space from the other: no sample is ever counted into a map that is being read */
+struct counts_map {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, COUNTS_MAX);
+	__type(key, struct count_key);
+	__type(value, struct count_val);
+};
+
+/* code objects already shipped, the longest unused forgotten first (and then shipped again); the
+ * value means nothing */
+struct codes_map {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, CODES_MAX);
+	__type(key, struct code_key);
+	__type(value, __u32);
+};
+
+struct stats_map {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, STAT_MAX);
+	__type(key, __u32);
+	__type(value, __u64);
+};
+
+struct scratches_map {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct scratch);
+};
+
+/* Serials are made per CPU, (count << SERIAL_CPU_BITS) + cpu, because an atomic add that returns its
+ * sum needs Linux 5.12. What user space numbers itself stays below 1 << SERIAL_CPU_BITS. */
+#define SERIAL_CPU_BITS 10
+struct serials {
+	__u32 threads; /* only ever raised in a tick */
+	__u32 images;  /* only ever raised in sched_process_fork and _exec */
+};
+
+struct serials_map {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct serials);
+};
+
+struct code_scratches_map {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct ev_code);
+};
+
+extern struct ring_map ring SEC(".maps");
+extern struct procs_map procs SEC(".maps");
+extern struct threads_map threads SEC(".maps");
+extern struct counts_map counts_a SEC(".maps");
+extern struct counts_map counts_b SEC(".maps");
+extern struct codes_map codes SEC(".maps");
+extern struct stats_map stats SEC(".maps");
+extern struct scratches_map scratches SEC(".maps");
+extern struct code_scratches_map code_scratches SEC(".maps");
+extern struct serials_map serials SEC(".maps");
+
+/* set before load, constant afterwards */
+extern const volatile __u64 hash_seed; /* random per recording: a target cannot aim at collisions */
+extern const volatile __u32 follow_children; /* -s */
+extern const volatile __u32 has_cookie;      /* bpf_get_attach_cookie(), Linux 5.15 */
+extern const volatile __u32 has_loop;        /* bpf_loop(), Linux 5.17 */
+extern const volatile __u32 ring_wake_bytes; /* unread bytes at which the reader is woken */
+
+/* live */
+extern __u32 ready;         /* user: 1 once all is attached; before, nothing is emitted */
+extern __u32 counts_active; /* user: 0 = counts_a, 1 = counts_b */
+extern __u32 counts_used;   /* BPF: entries made in the active counts map; user resets it */
+
+#endif

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * Control: what user space tells the kernel side, and the counters the kernel side keeps.
+ *
+ * struct py_cfg is all that BPF knows of Python: offsets and flags of one process. There is no
+ * version in it, on purpose: a CPython release changes numbers here, never a branch over there,
+ * unless its frames mean something new (then: one more flag).
+ */
+#ifndef UNCOIL_SHARED_H
+#define UNCOIL_SHARED_H
+
+#include <linux/types.h>
+
+/* Reads of the target's frame and code objects are one bounded read each; every offset below is
+ * smaller than these (checked in user/python/layout.c before the map is written, masked at use). */
+#define PY_FRAME_READ_MAX 128
+#define PY_CODE_READ_MAX  256
+
+/* Since 3.11 the frames of a thread lie one behind the other in its data stack, callers at lower
+ * addresses: one read of this many bytes, ending with a frame, holds several of its callers. What a
+ * read costs is mostly the call, hardly its length. */
+#define PY_WINDOW_MAX 2048
+
+enum py_cfg_flag {
+	PY_CFG_CFRAME =
+		1
+		<< 0, /* tstate_frame is a _PyCFrame *, whose current_frame is meant (3.11, 3.12) */
+	PY_CFG_INSTR_IS_PTR = 1 << 1, /* frame_instr is an address (3.11+), not an int index */
+	PY_CFG_FRAME_STACK = 1 << 3,  /* frames lie in the data stack (3.11+), not in the heap */
+	PY_CFG_FRAME_OWNER =
+		1 << 2, /* frames with owner >= frame_owner_skip are the C stack's shims (3.12+) */
+};
+
+/* One process's Python. Offsets are in bytes; 0 = does not exist in this version, unless the name
+ * is known to be a first member. */
+struct py_cfg {
+	__u64 runtime;   /* address of _PyRuntime in the target */
+	__u64 code_type; /* address of PyCode_Type in the target: every code object's ob_type */
+	__u32 flags;     /* enum py_cfg_flag */
+	__u32 runtime_interpreters_head;
+	__u32 interp_next;
+	__u32 interp_threads_head;
+	__u32 tstate_next;
+	__u32 tstate_thread_id;
+	__u32 tstate_frame; /* current frame, or the cframe */
+	__u32 cframe_current_frame;
+	__u32 frame_read; /* bytes of a frame to read: covers all frame_* below */
+	__u32 frame_previous;
+	__u32 frame_code;
+	__u32 frame_instr;
+	__u32 frame_owner;
+	__u32 frame_owner_skip;
+	__u32 code_read; /* bytes of a code object to read: covers all code_* below but code_start */
+	__u32 code_firstlineno;
+	__u32 code_filename;
+	__u32 code_name;
+	__u32 code_qualname;
+	__u32 code_linetable;
+	__u32 code_version; /* co_version, unique per code object; 0 = none: the name's hash stands in */
+	__u32 code_start; /* co_code_adaptive */
+	__u32 str_length;
+	__u32 str_hash;
+	__u32 str_state;
+	__u32 str_kind_shift; /* bits of `state` before `kind` */
+	__u32 str_data_max;   /* header of the largest compact str: text begins here or before */
+	__u32 bytes_size;
+	__u32 bytes_data;
+	__u32 pad;
+};
+_Static_assert(sizeof(struct py_cfg) == 136, "control");
+
+enum proc_state {
+	PROC_UNKNOWN, /* followed, and it is not known (yet) to run Python */
+	PROC_PYTHON,  /* cfg is valid */
+};
+
+/* procs map: tgid -> what is known. Written by user space for roots and execs, by BPF on fork. */
+struct proc {
+	__u32 image;
+	__u32 state; /* enum proc_state */
+	struct py_cfg cfg;
+};
+
+/* counts maps: how often one thread was seen with one stack. */
+struct count_key {
+	__u32 thread;
+	__u32 image;
+	__u64 hash;
+};
+
+struct count_val {
+	__u64 count;
+	__u32 flags;   /* enum ev_stack_flag of the stack */
+	__u32 pending; /* not 0: its frames' code objects are not all shipped yet */
+};
+
+/* codes map: which code objects were shipped. */
+struct code_key {
+	__u64 code;
+	__u32 image;
+	__u32 check;
+};
+
+/*
+ * Per-CPU counters. SAMPLES is what was asked for and came; DROP_* are losses, each with the
+ * sentence that every output shows for it. Nothing leaves a program early but by a filter or one
+ * of these.
+ */
+#define STATS(X)                                                                               \
+	X(SAMPLES, "samples taken")                                                            \
+	X(STACKS_NEW, "stacks shipped")                                                        \
+	X(CODES_NEW, "code objects shipped")                                                   \
+	X(DUPLICATE_TIMER, "ticks of a second timer on one thread, filtered")                  \
+	X(EXITING, "ticks in threads that were ending, filtered")                              \
+	X(DROP_RING_THREAD, "samples lost: the ring buffer was full at a thread's first tick") \
+	X(DROP_RING_FULL, "samples lost: the ring buffer was full")                            \
+	X(DROP_COUNTS_FULL, "samples lost: the table of stacks was full")                      \
+	X(DROP_THREADS_FULL, "samples lost: the table of threads was full")                    \
+	X(DROP_PROCS_FULL, "child processes not followed: the table of processes was full")    \
+	X(DROP_LIFE_EVENT, "forks, execs or exits lost: the ring buffer was full")             \
+	X(DROP_SCRATCH, "samples lost: no scratch memory")
+
+enum stat_id {
+#define X(name, text) STAT_##name,
+	STATS(X)
+#undef X
+		STAT_MAX,
+	STAT_DROP_FIRST = STAT_DROP_RING_THREAD, /* this one and all after it are losses */
+};
+
+#endif /* UNCOIL_SHARED_H */

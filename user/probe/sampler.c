@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "probe/sampler.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <linux/perf_event.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "os/feature.h"
+#include "os/proc.h"
+#include "uncoil.skel.h"
+
+#define DRAIN_BATCH 1024
+#define SCANS_MAX   16 /* of a process's threads: more are born at each look only in a thread storm */
+
+struct timer {
+	pid_t tid;
+	int fd; /* of the perf event; the link holds the program on it */
+	struct bpf_link *link;
+};
+
+struct sampler {
+	struct sampler_options options;
+	struct uncoil_bpf *skel;
+	struct ring_buffer *ring;
+	struct timer *timers;
+	int timer_cnt, timer_cap;
+	uint64_t ticks_expected;
+	int cpu_cnt;
+	/* the current sampler__poll()'s */
+	int (*fn)(void *ctx, void *data, size_t len);
+	void *ctx;
+};
+
+static int libbpf_silent(enum libbpf_print_level level, const char *format, va_list args)
+{
+	(void)level;
+	(void)format;
+	(void)args;
+	return 0;
+}
+
+struct sampler *sampler__new(const struct sampler_options *options)
+{
+	struct sampler *s = calloc(1, sizeof(*s));
+
+	if (s)
+		s->options = *options;
+	return s;
+}
+
+/* Locked memory is charged to a limit before Linux 5.11, and each timer is a file descriptor. */
+static void limits_raise(void)
+{
+	struct rlimit files, locked = { RLIM_INFINITY, RLIM_INFINITY };
+
+	setrlimit(RLIMIT_MEMLOCK, &locked);
+	if (!getrlimit(RLIMIT_NOFILE, &files)) {
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
+}
+
+static int on_event(void *ctx, void *data, size_t len)
+{
+	struct sampler *s = ctx;
+
+	return s->fn ? s->fn(s->ctx, data, len) : 0;
+}
+
+int sampler__load(struct sampler *s, struct err *err)
+{
+	uint64_t seed = 0;
+	int code;
+
+	limits_raise();
+	libbpf_set_print(libbpf_silent);
+	s->skel = uncoil_bpf__open();
+	if (!s->skel)
+		return err_set(err, -errno, "cannot open the BPF programs: %s", err_str(errno));
+	if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
+		return err_set(err, -errno, "cannot get random bytes: %s", err_str(errno));
+	s->skel->rodata->hash_seed = seed;
+	s->skel->rodata->follow_children = s->options.children;
+	s->skel->rodata->has_cookie = feature_has(FEAT_PERF_LINK);
+	s->skel->rodata->has_loop = feature_has(FEAT_LOOP);
+	s->skel->rodata->ring_wake_bytes = s->options.ring_bytes / 4;
+	code = bpf_map__set_max_entries(s->skel->maps.ring, s->options.ring_bytes);
+	if (!code)
+		code = uncoil_bpf__load(s->skel);
+	if (code)
+		return feature_explain(err)
+			       ?: err_set(err, code,
+					  "the kernel refuses the BPF programs: %s (see `uncoil doctor`)",
+					  err_str(code));
+	code = uncoil_bpf__attach(s->skel);
+	if (code)
+		return err_set(err, code, "cannot watch forks and execs: %s", err_str(code));
+	s->cpu_cnt = libbpf_num_possible_cpus();
+	s->ring = ring_buffer__new(bpf_map__fd(s->skel->maps.ring), on_event, s, NULL);
+	if (!s->ring)
+		return err_set(err, -errno, "cannot map the ring buffer: %s", err_str(errno));
+	return s->cpu_cnt < 0 ? s->cpu_cnt : 0;
+}
+
+int sampler__follow(struct sampler *s, pid_t pid, uint32_t image, const struct py_cfg *cfg,
+		    bool replace)
+{
+	struct proc proc, fresh = { .image = image };
+	int fd = bpf_map__fd(s->skel->maps.procs);
+	uint32_t tgid = pid;
+
+	if (replace) {
+		if (bpf_map_lookup_elem(fd, &tgid, &proc))
+			return -errno;
+		if (proc.image != image)
+			return -ESTALE;
+	}
+	if (cfg) {
+		fresh.state = PROC_PYTHON;
+		fresh.cfg = *cfg;
+	}
+	return bpf_map_update_elem(fd, &tgid, &fresh, replace ? BPF_EXIST : BPF_ANY) ? -errno : 0;
+}
+
+static bool timer_known(const struct sampler *s, pid_t tid)
+{
+	int i;
+
+	for (i = 0; i < s->timer_cnt; i++)
+		if (s->timers[i].tid == tid)
+			return true;
+	return false;
+}
+
+static int timer_open(struct sampler *s, pid_t tid, bool may_be_second)
+{
+	LIBBPF_OPTS(bpf_perf_event_opts, opts, .bpf_cookie = 0);
+	struct perf_event_attr attr = {
+		.type = PERF_TYPE_SOFTWARE,
+		.size = sizeof(attr),
+		.config = PERF_COUNT_SW_CPU_CLOCK,
+		.sample_period = 1000000000ULL / s->options.rate_hz,
+		.disabled = 1,
+		.inherit = 1,
+	};
+	struct timer *grown, *timer;
+	int cap;
+
+	if (s->timer_cnt == s->timer_cap) {
+		cap = s->timer_cap ? s->timer_cap * 2 : 16;
+		grown = realloc(s->timers, cap * sizeof(*grown));
+		if (!grown)
+			return -ENOMEM;
+		s->timers = grown;
+		s->timer_cap = cap;
+	}
+	/* threads born later inherit the timer; without -s, other processes must not pay for it */
+	if (!s->options.children && feature_has(FEAT_INHERIT_THREAD))
+		attr.inherit_thread = 1;
+	timer = &s->timers[s->timer_cnt];
+	timer->tid = tid;
+	timer->fd = syscall(SYS_perf_event_open, &attr, tid, -1, -1, PERF_FLAG_FD_CLOEXEC);
+	if (timer->fd < 0)
+		return -errno;
+	/* an inherited event has no cookie: on_tick tells the two apart by that. Only where it must:
+	 * the kernel may swap the events of a thread and of one born of it at a switch between the
+	 * two, and then a thread ticks without its own cookie though it has no second timer */
+	if (s->skel->rodata->has_cookie && may_be_second)
+		opts.bpf_cookie = tid;
+	timer->link = bpf_program__attach_perf_event_opts(s->skel->progs.on_tick, timer->fd, &opts);
+	if (!timer->link) {
+		int err = -errno;
+
+		close(timer->fd);
+		return err;
+	}
+	s->timer_cnt++;
+	return 0;
+}
+
+int sampler__attach(struct sampler *s, pid_t pid, struct err *err)
+{
+	int cnt, i, scan, opened = 1, code = 0, total = 0;
+	pid_t *tids;
+
+	/* threads are born while we look: look until a look finds no new one */
+	for (scan = 0; opened && scan < SCANS_MAX && !code; scan++) {
+		cnt = proc_threads(pid, &tids);
+		if (cnt < 0)
+			return err_set(err, cnt, "process %d ended while uncoil was attaching",
+				       pid);
+		opened = 0;
+		for (i = 0; i < cnt && !code; i++) {
+			if (timer_known(s, tids[i]))
+				continue;
+			/* those of the first look were there before any timer was */
+			code = timer_open(s, tids[i], scan > 0);
+			if (!code)
+				opened++;
+			else if (code == -ESRCH)
+				code = 0; /* that thread has ended */
+		}
+		total += opened;
+		free(tids);
+	}
+	if (code)
+		return err_set(err, code, "cannot put a timer on process %d: %s%s", pid,
+			       err_str(code),
+			       code == -EMFILE ? " (raise the limit of open files)" : "");
+	if (!total)
+		return err_set(err, -ESRCH, "process %d ended while uncoil was attaching", pid);
+	return 0;
+}
+
+int sampler__start(struct sampler *s)
+{
+	int i;
+
+	s->skel->bss->ready = 1;
+	for (i = 0; i < s->timer_cnt; i++)
+		if (ioctl(s->timers[i].fd, PERF_EVENT_IOC_ENABLE, 0))
+			return -errno;
+	return 0;
+}
+
+void sampler__stop(struct sampler *s)
+{
+	uint64_t clock_ns, period_ns = 1000000000ULL / s->options.rate_hz;
+	int i;
+
+	for (i = 0; i < s->timer_cnt; i++)
+		ioctl(s->timers[i].fd, PERF_EVENT_IOC_DISABLE, 0);
+	/* the event counts the CPU time of its thread and of all that inherited it */
+	for (i = 0; i < s->timer_cnt; i++)
+		if (read(s->timers[i].fd, &clock_ns, sizeof(clock_ns)) == sizeof(clock_ns))
+			s->ticks_expected += clock_ns / period_ns;
+	if (s->skel && s->skel->bss)
+		s->skel->bss->ready = 0;
+	uncoil_bpf__detach(s->skel);
+}
+
+void sampler__ticks(const struct sampler *s, uint64_t *ret_expected, uint64_t *ret_slack)
+{
+	/* each switch may stretch a period by the hrtimer's minimum of 10 us (kernel/events/core.c,
+	 * perf_swevent_start_hrtimer). A thread's last, unfinished period is no rounding: with many
+	 * short threads those are most of the CPU time there was */
+	*ret_expected = s->ticks_expected;
+	*ret_slack = 1 + s->ticks_expected / 50;
+}
+
+int sampler__poll(struct sampler *s, int timeout_ms, int (*fn)(void *ctx, void *data, size_t len),
+		  void *ctx)
+{
+	int err;
+
+	s->fn = fn;
+	s->ctx = ctx;
+	/* most events come without a wake-up: look whether or not there was one */
+	err = ring_buffer__poll(s->ring, timeout_ms);
+	if (err >= 0 || err == -EINTR)
+		err = ring_buffer__consume(s->ring);
+	return err < 0 ? err : 0;
+}
+
+/* Ticks that saw the old value of counts_active are interrupts on other CPUs, over in 100 us - unless
+ * the hypervisor takes that CPU away meanwhile. What such a one counts late is found by the table's
+ * next drain; the recording's end drains both. */
+static void ticks_pass(void)
+{
+	struct timespec pause = { .tv_nsec = 2000000 };
+
+	while (nanosleep(&pause, &pause) && errno == EINTR)
+		;
+}
+
+void sampler__flip(struct sampler *s)
+{
+	s->skel->bss->counts_used = 0;
+	__atomic_store_n(&s->skel->bss->counts_active, !s->skel->bss->counts_active,
+			 __ATOMIC_SEQ_CST);
+	ticks_pass();
+}
+
+int sampler__drain(struct sampler *s,
+		   int (*fn)(void *ctx, const struct count_key *key, uint64_t count), void *ctx)
+{
+	struct bpf_map *map =
+		s->skel->bss->counts_active ? s->skel->maps.counts_a : s->skel->maps.counts_b;
+	struct count_key *keys = calloc(DRAIN_BATCH, sizeof(*keys));
+	struct count_val *vals = calloc(DRAIN_BATCH, sizeof(*vals));
+	uint32_t cnt, i, token = 0;
+	bool first = true;
+	int err = 0, fd = bpf_map__fd(map);
+
+	if (!keys || !vals) {
+		err = -ENOMEM;
+		goto out;
+	}
+	while (!err) {
+		cnt = DRAIN_BATCH;
+		err = bpf_map_lookup_and_delete_batch(fd, first ? NULL : &token, &token, keys, vals,
+						      &cnt, NULL);
+		first = false;
+		for (i = 0; i < cnt && (!err || err == -ENOENT); i++) {
+			int stop = fn(ctx, &keys[i], vals[i].count);
+
+			if (stop) {
+				err = stop;
+				goto out;
+			}
+		}
+	}
+	if (err == -ENOENT)
+		err = 0; /* the end of the map */
+out:
+	free(keys);
+	free(vals);
+	return err;
+}
+
+bool sampler__drain_due(const struct sampler *s)
+{
+	return s->skel->bss->counts_used >= bpf_map__max_entries(s->skel->maps.counts_a) / 2;
+}
+
+int sampler__stats(const struct sampler *s, uint64_t ret_stats[STAT_MAX])
+{
+	uint64_t *values = calloc(s->cpu_cnt, sizeof(*values));
+	int fd = bpf_map__fd(s->skel->maps.stats), cpu, err = 0;
+	uint32_t stat;
+
+	if (!values)
+		return -ENOMEM;
+	for (stat = 0; stat < STAT_MAX && !err; stat++) {
+		err = bpf_map_lookup_elem(fd, &stat, values) ? -errno : 0;
+		ret_stats[stat] = 0;
+		for (cpu = 0; cpu < s->cpu_cnt && !err; cpu++)
+			ret_stats[stat] += values[cpu];
+	}
+	free(values);
+	return err;
+}
+
+void sampler__free(struct sampler *s)
+{
+	int i;
+
+	if (!s)
+		return;
+	for (i = 0; i < s->timer_cnt; i++)
+		bpf_link__destroy(s->timers[i].link); /* closes the perf event too */
+	free(s->timers);
+	ring_buffer__free(s->ring);
+	uncoil_bpf__destroy(s->skel);
+	free(s);
+}

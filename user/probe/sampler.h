@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The on-CPU sampler: the BPF programs, the timers on the targets' threads, the ring and the
+ * counts. Its life, in this order:
+ *
+ *	sampler__new -> __load -> __follow (each process) -> __attach (each) -> __start
+ *	-> __poll, (__flip, __poll, __drain) … -> __stop -> the same again -> __free
+ *
+ * Everything that it puts into the kernel hangs on file descriptors of this process: after a
+ * kill -9 nothing is left. __free takes NULL and half-built samplers.
+ */
+#ifndef UNCOIL_PROBE_SAMPLER_H
+#define UNCOIL_PROBE_SAMPLER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "shared.h"
+
+struct err;
+struct sampler;
+
+/* Images that user space numbers; those of forks and execs begin above (SERIAL_CPU_BITS in bpf/). */
+#define SAMPLER_ROOTS_MAX 1023
+
+struct sampler_options {
+	uint32_t rate_hz;    /* ticks per second of CPU time and thread */
+	bool children;       /* follow forked processes too */
+	uint32_t ring_bytes; /* power of two, at least 4096 */
+};
+
+struct sampler *sampler__new(const struct sampler_options *options); /* NULL: out of memory */
+
+/* Loads the BPF programs and attaches those that watch processes; nothing is sampled yet. */
+int sampler__load(struct sampler *s, struct err *err);
+
+/* Follows a process as `image`. cfg NULL: it is not known (yet) to run Python. With `replace`, only
+ * if it is still that image; -ESTALE otherwise. */
+int sampler__follow(struct sampler *s, pid_t pid, uint32_t image, const struct py_cfg *cfg,
+		    bool replace);
+
+/* Puts a timer, not running yet, on each thread of the process. -ESRCH: it has ended meanwhile. */
+int sampler__attach(struct sampler *s, pid_t pid, struct err *err);
+
+int sampler__start(struct sampler *s);
+void sampler__stop(struct sampler *s); /* timers off; what came before stays to be read */
+
+/* Waits up to timeout_ms for the ring to ask for it, then gives every event to fn (aligned to 8,
+ * unchecked) until it returns negative (returned). 0, also when a signal came. */
+int sampler__poll(struct sampler *s, int timeout_ms, int (*fn)(void *ctx, void *data, size_t len),
+		  void *ctx);
+
+/* Makes the kernel side count into the other of its two tables, and waits until the ticks that may
+ * still use this one are over. Every stack counted so far is in the ring then: read that before
+ * sampler__drain(). */
+void sampler__flip(struct sampler *s);
+
+/* Takes the counts out of the table that is not in use: fn gets each (thread, stack) with its
+ * count, once, until it returns non-zero (returned). */
+int sampler__drain(struct sampler *s,
+		   int (*fn)(void *ctx, const struct count_key *key, uint64_t count), void *ctx);
+
+/* Should they be taken out now, because their table fills up? */
+bool sampler__drain_due(const struct sampler *s);
+
+/* Sums of the kernel side's counters over all CPUs. */
+int sampler__stats(const struct sampler *s, uint64_t ret_stats[STAT_MAX]);
+
+/* After sampler__stop(): how many ticks the targets' CPU time was worth, and how many of these may
+ * be rounding. */
+void sampler__ticks(const struct sampler *s, uint64_t *ret_expected, uint64_t *ret_slack);
+
+void sampler__free(struct sampler *s);
+
+#endif
