@@ -1,0 +1,482 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cmd/answer.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define HASH_NONFATAL_OOM 1
+#include <uthash.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/secret.h"
+#include "base/text.h"
+#include "events.h"
+#include "os/proc.h"
+#include "probe/sampler.h"
+#include "python/find.h"
+#include "python/mem.h"
+#include "python/threads.h"
+
+/* How long one call may take: live, what the ring brings must not wait for answers longer than the
+ * ring is large; at the end nobody waits but the user. */
+#define GIVE_NS     50000000ULL
+#define GIVE_END_NS 1000000000ULL
+
+/* A program that has run this long without an interpreter is hardly going to load one. */
+#define RETRY_EAGER_NS 30000000000ULL
+
+/* A line table is as long as a record has room for. */
+#define CODE_RECORD_MAX RECORD_LEN_MAX
+
+/* What is known of one live image. */
+struct live {
+	uint32_t image;
+	pid_t pid;
+	uint32_t flags; /* enum record_image_flag */
+	bool found;     /* found, layout hold */
+	bool proved;
+	bool refused; /* a Python that uncoil does not know: not looked at again */
+	struct py_found py;
+	struct py_layout layout;
+	struct layout_proof proof;
+	struct mem_process mem;
+	struct buf threads;    /* struct thread_object: what its threading module knows, */
+	uint64_t threads_call; /* as of this call of answers__give() */
+	uint32_t tries;
+	uint64_t first_try_ns;
+	uint64_t next_try_ns; /* CLOCK_MONOTONIC; 0 = not waiting */
+	UT_hash_handle hh;
+};
+
+struct answers {
+	struct sampler *sampler;
+	struct profile *profile;
+	record_put_fn put;
+	void *ctx;
+	struct live *lives;
+	uint64_t call; /* of answers__give() */
+	bool any_python;
+	struct err why;
+	struct py_files no_python;
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
+}
+
+struct answers *answers__new(struct sampler *sampler, struct profile *profile, record_put_fn put,
+			     void *ctx)
+{
+	struct answers *a = calloc(1, sizeof(*a));
+
+	if (!a)
+		return NULL;
+	a->sampler = sampler;
+	a->profile = profile;
+	a->put = put;
+	a->ctx = ctx;
+	return a;
+}
+
+void answers__free(struct answers *a)
+{
+	struct live *live, *next;
+
+	if (!a)
+		return;
+	HASH_ITER (hh, a->lives, live, next) {
+		HASH_DEL(a->lives, live);
+		buf_done(&live->threads);
+		free(live);
+	}
+	free(a);
+}
+
+/* Clean text is up to three times as long as the bytes were: it is cut here, cleaned. */
+static void string_add(struct buf *record, const struct buf *text)
+{
+	uint32_t len = text_cut(buf_text(text), text->len, RECORD_STRING_MAX);
+
+	buf_add(record, &len, sizeof(len));
+	buf_add(record, buf_text(text), len);
+}
+
+#define MASKED_MAX (64u << 10)                   /* more than secret_cmdline() makes */
+#define CLEAN_MAX  (3 * (MASKED_MAX + PATH_MAX)) /* of any text here */
+
+/* The command line without its secrets: nothing else of it leaves this function. */
+static void command_text(pid_t pid, struct buf *out)
+{
+	struct buf raw, masked;
+
+	buf_init(&raw, 1u << 20);
+	buf_init(&masked, MASKED_MAX);
+	if (!proc_cmdline(pid, &raw) && !secret_cmdline(&masked, buf_text(&raw), raw.len))
+		text_clean(out, buf_text(&masked), masked.len);
+	buf_done(&raw);
+	buf_done(&masked);
+}
+
+static int image_record(struct answers *a, const struct live *live)
+{
+	struct record_image r = { .image = live->image, .pid = live->pid, .flags = live->flags };
+	struct buf record, text, cwd;
+	struct proc_stat stat;
+	char version[24];
+	int err;
+
+	buf_init(&record, 65536);
+	buf_init(&text, CLEAN_MAX);
+	buf_init(&cwd, PATH_MAX);
+	if (live->found) {
+		r.flags |= RECORD_IMAGE_PYTHON;
+		r.hex = live->py.hex;
+		r.lines = live->layout.abi.lines;
+		r.str_kind_shift = live->layout.abi.str_kind_shift;
+		r.off = live->layout.abi.off;
+	}
+	if (live->refused)
+		r.flags |= RECORD_IMAGE_REFUSED;
+	buf_add(&record, &r, sizeof(r));
+	command_text(live->pid, &text);
+	string_add(&record, &text);
+	buf_clear(&text);
+	if (!proc_stat_read(live->pid, &stat))
+		text_clean(&text, stat.comm, strlen(stat.comm));
+	string_add(&record, &text);
+	buf_clear(&text);
+	if (!proc_link(live->pid, "cwd", &cwd))
+		text_clean(&text, buf_text(&cwd), cwd.len);
+	string_add(&record, &text);
+	buf_clear(&text);
+	if (live->found)
+		buf_fmt(&text, "CPython %s", python_version(live->py.hex, version));
+	else if (live->refused && live->py.hex)
+		buf_fmt(&text, "CPython %s, not supported", python_version(live->py.hex, version));
+	else if (live->refused)
+		buf_str(&text, "a Python that is not supported");
+	else
+		buf_str(&text, "no Python found");
+	string_add(&record, &text);
+	err = record.err ? record.err : text.err;
+	if (!err)
+		err = a->put(a->ctx, RECORD_IMAGE, record.data, record.len);
+	buf_done(&record);
+	buf_done(&text);
+	buf_done(&cwd);
+	return err;
+}
+
+/* Quickly at first - an interpreter starts in milliseconds - then ever more slowly. */
+static void retry_later(struct live *live)
+{
+	uint64_t step_ms = live->tries < 100 ? 1 : live->tries < 200 ? 10 : 250, now = now_ns();
+
+	if (!live->tries++)
+		live->first_try_ns = now;
+	if (now - live->first_try_ns > RETRY_EAGER_NS)
+		step_ms = 5000;
+	live->next_try_ns = now + step_ms * 1000000;
+}
+
+/* Tells the kernel side where the image's interpreter is. */
+static int live_follow(struct answers *a, struct live *live, bool replace, struct err *err)
+{
+	struct py_cfg cfg;
+	int code;
+
+	code = layout_cfg(&live->py, &live->layout, &cfg);
+	if (code)
+		return err_set(err, code, "the layout of the Python in process %d is too large",
+			       live->pid);
+	code = sampler__follow(a->sampler, live->pid, live->image, &cfg, replace);
+	if (code)
+		return err_set(err, code, "process %d is no longer what it was", live->pid);
+	return 0;
+}
+
+/* Looks for an interpreter in the image's process and, if there is one, tells the kernel side. */
+static int live_look(struct answers *a, struct live *live, bool replace, struct err *err)
+{
+	int code;
+
+	code = python_find_again(live->pid, &a->no_python, &live->py, err);
+	if (code)
+		return code;
+	mem_process_init(&live->mem, live->pid);
+	code = layout_fill(&live->py, &live->mem.mem, &live->layout, err);
+	if (!code)
+		code = layout_verify(&live->py, &live->layout, live->pid, &live->mem.mem,
+				     &live->proof, err);
+	/* not initialised yet: every thread state and code object is checked as it is met */
+	if (code && code != -EAGAIN)
+		return code;
+	live->proved = !code;
+	code = live_follow(a, live, replace, err);
+	if (code)
+		return code;
+	live->found = true;
+	a->any_python = true;
+	return 0;
+}
+
+static struct live *live_new(struct answers *a, uint32_t image, pid_t pid, uint32_t flags)
+{
+	struct live *live = calloc(1, sizeof(*live));
+
+	if (!live)
+		return NULL;
+	live->image = image;
+	live->pid = pid;
+	live->flags = flags;
+	buf_init(&live->threads, THREADS_LIST_BYTES_MAX);
+	HASH_ADD(hh, a->lives, image, sizeof(live->image), live);
+	if (!live->hh.tbl) {
+		free(live);
+		return NULL;
+	}
+	return live;
+}
+
+int answers__root(struct answers *a, uint32_t image, pid_t pid, bool must, struct err *err)
+{
+	struct live *live = live_new(a, image, pid, RECORD_IMAGE_ROOT);
+	int code;
+
+	if (!live)
+		return err_set(err, -ENOMEM, "out of memory");
+	code = must ? live_look(a, live, false, err)
+		    : sampler__follow(a->sampler, pid, image, NULL, false);
+	if (code)
+		return code;
+	if (live->found && !live->proved)
+		retry_later(live);
+	return image_record(a, live);
+}
+
+/* What is known of an image: its own, or for a forked child its parent's, whose memory it has. */
+static struct live *live_of(struct answers *a, uint32_t image, pid_t pid)
+{
+	uint32_t parent = profile__image_parent(a->profile, image);
+	struct live *live, *from = NULL;
+
+	HASH_FIND(hh, a->lives, &image, sizeof(image), live);
+	if (live)
+		return live;
+	if (parent)
+		HASH_FIND(hh, a->lives, &parent, sizeof(parent), from);
+	live = live_new(a, image, pid, 0);
+	if (live && from && (from->found || from->refused)) {
+		live->found = from->found;
+		live->refused = from->refused;
+		live->proved = from->proved;
+		live->py = from->py;
+		live->layout = from->layout;
+		live->proof = from->proof;
+		mem_process_init(&live->mem, pid);
+		if (live->found && !live->proved)
+			retry_later(live);
+	}
+	return live;
+}
+
+static int image_answer(struct answers *a, const struct want *want)
+{
+	struct live *live = live_of(a, want->image, want->pid);
+	int code;
+
+	if (!live)
+		return -ENOMEM;
+	live->flags = profile__image_is_root(a->profile, want->image) ? RECORD_IMAGE_ROOT : 0;
+	if (live->found) {
+		/* its parent's, and asked for because the kernel side does not know it */
+		live_follow(a, live, true, &a->why);
+	} else if (!live->refused) {
+		code = live_look(a, live, true, &a->why);
+		live->refused = code == -ENOTSUP;
+		if (code != -ESRCH && code != -ESTALE && !live->refused &&
+		    (!live->found || !live->proved))
+			retry_later(live);
+	}
+	return image_record(a, live);
+}
+
+/* Appends the thread's name; what the threading module knows is read once a call, not once a
+ * thread. */
+static int thread_name(struct answers *a, struct live *live, uint64_t thread_id, struct buf *name)
+{
+	uint64_t thread;
+
+	if (live->threads_call != a->call) {
+		buf_clear(&live->threads);
+		threads_list(&live->mem.mem, &live->layout.abi, live->proof.interp, &live->threads);
+		live->threads_call = a->call;
+	}
+	thread = threads_object(&live->threads, thread_id);
+	return thread ? threads_name_of(&live->mem.mem, &live->layout.abi, thread, name) : -ENOENT;
+}
+
+/* With `skip` there is no time to read it, and that is the answer. */
+static int thread_answer(struct answers *a, const struct want *want, bool skip)
+{
+	struct record_thread r = { .thread = want->thread,
+				   .flags = skip ? RECORD_THREAD_NOT_READ : 0 };
+	struct buf record, name;
+	struct live *live;
+	int err = 0;
+
+	if (!profile__image_alive(a->profile, want->image))
+		return 0; /* its pid may be another's by now */
+	live = live_of(a, want->image, want->pid);
+	if (!live || !live->found || !live->proof.interp)
+		return 0; /* the kernel's name stands; asked again at the end */
+	buf_init(&record, 4096);
+	buf_init(&name, 2048);
+	if (skip || !thread_name(a, live, want->thread_id, &name)) {
+		buf_add(&record, &r, sizeof(r));
+		string_add(&record, &name);
+		err = record.err ? record.err
+				 : a->put(a->ctx, RECORD_THREAD_NAME, record.data, record.len);
+	}
+	buf_done(&record);
+	buf_done(&name);
+	return err;
+}
+
+static void part_add(struct buf *data, struct bytes part, size_t max, uint32_t *ret_len)
+{
+	*ret_len = part.len < max ? part.len : max;
+	buf_add(data, part.data, *ret_len);
+}
+
+/* A code object read from memory, in the same form as one that came along a stack - if it is still
+ * the one that was meant. */
+static int code_answer(struct answers *a, const struct want *want)
+{
+	const size_t head = offsetof(struct ev_code, data);
+	struct buf store, record;
+	struct ev_code *ev;
+	struct code_raw raw;
+	struct live *live;
+	int err = 0;
+
+	if (!profile__image_alive(a->profile, want->image))
+		return 0;
+	live = live_of(a, want->image, want->pid);
+	if (!live || !live->found)
+		return 0;
+	ev = calloc(1, sizeof(*ev));
+	if (!ev)
+		return -ENOMEM;
+	buf_init(&store, 4u << 20);
+	buf_init(&record, CODE_RECORD_MAX);
+	if (code_read(&live->mem.mem, &live->layout.abi, want->code, &store, &raw) ||
+	    code_check(&live->layout.abi, raw.facts, raw.name) != want->check)
+		goto out;
+	buf_add(&record, ev, head);
+	part_add(&record, raw.facts, EV_CODE_FACTS_MAX, &ev->facts_len);
+	part_add(&record, raw.name, EV_CODE_NAME_MAX, &ev->name_len);
+	part_add(&record, raw.qualname, EV_CODE_QUALNAME_MAX, &ev->qualname_len);
+	part_add(&record, raw.filename, EV_CODE_FILENAME_MAX, &ev->filename_len);
+	part_add(&record, raw.linetable, CODE_RECORD_MAX - record.len, &ev->linetable_len);
+	ev->code = want->code;
+	ev->check = want->check;
+	ev->hdr = (struct ev_hdr){
+		.kind = EV_CODE, .size = record.len, .image = want->image, .tgid = want->pid
+	};
+	err = record.err;
+	if (!err) {
+		memcpy(record.data, ev, head);
+		err = a->put(a->ctx, RECORD_CODE, record.data, record.len);
+	}
+out:
+	buf_done(&store);
+	buf_done(&record);
+	free(ev);
+	return err;
+}
+
+int answers__give(struct answers *a)
+{
+	bool ending = profile__ending(a->profile), late = false;
+	uint64_t end = now_ns() + (ending ? GIVE_END_NS : GIVE_NS);
+	struct want want;
+	int err = 0;
+
+	a->call++;
+	while (!err && (!late || ending) && profile__want(a->profile, &want)) {
+		switch (want.type) {
+		case WANT_IMAGE:
+			if (!late)
+				err = image_answer(a, &want);
+			break;
+		case WANT_THREAD_NAME:
+			err = thread_answer(a, &want, late);
+			break;
+		case WANT_CODE:
+			if (!late)
+				err = code_answer(a, &want);
+			break;
+		}
+		late = now_ns() > end;
+	}
+	return err;
+}
+
+int answers__retry(struct answers *a)
+{
+	uint64_t now = now_ns();
+	struct live *live, *next;
+	bool was_found;
+	int code, err = 0;
+
+	HASH_ITER (hh, a->lives, live, next) {
+		if (!live->next_try_ns || live->next_try_ns > now)
+			continue;
+		live->next_try_ns = 0;
+		if (!profile__image_alive(a->profile, live->image) && live->tries > 1)
+			continue; /* it has exec'ed or ended */
+		was_found = live->found;
+		code = live_look(a, live, true, &a->why);
+		live->refused = code == -ENOTSUP;
+		if (!live->proved && code != -ESRCH && code != -ESTALE && !live->refused)
+			retry_later(live);
+		if (live->found != was_found || live->refused)
+			err = image_record(a, live);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+int answers__wait_ms(const struct answers *a, int max_ms)
+{
+	uint64_t now = now_ns(), wait;
+	const struct live *live;
+
+	for (live = a->lives; live; live = live->hh.next) {
+		if (!live->next_try_ns)
+			continue;
+		wait = live->next_try_ns > now ? (live->next_try_ns - now) / 1000000 + 1 : 0;
+		if (wait < (uint64_t)max_ms)
+			max_ms = wait;
+	}
+	return max_ms;
+}
+
+bool answers__any_python(const struct answers *a, struct err *ret_why)
+{
+	if (!a->any_python)
+		*ret_why = a->why;
+	return a->any_python;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The commands, and what they share: the only layer that prints, and picks exit codes. */
+#ifndef UNCOIL_CMD_CMD_H
+#define UNCOIL_CMD_CMD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum exit_code {
+	EXIT_DONE = 0,
+	EXIT_FAILED = 1,
+	EXIT_USAGE = 2,
+	EXIT_LOST = 3, /* ran, but data was lost: the output says how much */
+};
+
+struct command {
+	const char *name;
+	int (*run)(int argc, char **argv); /* argv[0] is the command's name; an exit code */
+	const char *what;                  /* for `uncoil help` */
+};
+
+int cmd_record(int argc, char **argv);
+int cmd_replay(int argc, char **argv);
+int cmd_doctor(int argc, char **argv);
+
+struct err;
+
+/* "uncoil record: SENTENCE" on standard error; returns EXIT_FAILED. */
+int cmd_fail(const char *command, const struct err *err);
+
+/* The same for a wrong command line, with the hint where help is; EXIT_USAGE. */
+int cmd_usage(const char *command, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* Parses a whole number within bounds; false if it is none. */
+bool cmd_number(const char *text, uint64_t min, uint64_t max, uint64_t *ret_value);
+
+#endif

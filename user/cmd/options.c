@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cmd/options.h"
+
+#include <argp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/buf.h"
+#include "cmd/cmd.h"
+
+#define RATE_DEFAULT 99 /* not 100: does not run in step with what happens 100 times a second */
+#define RATE_MAX     20000
+#define RING_DEFAULT (2u << 20)
+#define RING_MIN     65536 /* several of the largest events */
+#define RING_MAX     (256u << 20)
+#define DURATION_MAX (366ull * 86400)
+
+enum { KEY_RING_SIZE = 0x100 };
+
+#define OUTPUT_OPTIONS                                                                                 \
+	{ "output",                                                                                    \
+	  'o',                                                                                         \
+	  "FILE",                                                                                      \
+	  0,                                                                                           \
+	  "Write to FILE; the suffix tells the format: .svg, .folded, .txt, .uncoil (raw). "           \
+	  "Repeatable. '-' is standard output",                                                        \
+	  1 },                                                                                         \
+		{ "format",                                                                            \
+		  'f',                                                                                 \
+		  "FORMAT",                                                                            \
+		  0,                                                                                   \
+		  "flame (SVG, the default), folded, summary, or raw (a journal for `uncoil replay`)", \
+		  1 },                                                                                 \
+		{ "threads", 't', 0, 0, "Put a frame for the process and the thread at the root", 2 }, \
+		{ "function", 'F', 0, 0, "Functions only, no line numbers", 2 },                       \
+	{                                                                                              \
+		"quiet", 'q', 0, 0, "Print errors only", 3                                             \
+	}
+
+static const struct argp_option record_options[] = {
+	{ "pid", 'p', "PID", 0, "Record the process PID. Repeatable", 0 },
+	{ "duration", 'd', "SECONDS", 0,
+	  "Stop after SECONDS (may be 0.5); default: Ctrl-C, or when "
+	  "the processes end",
+	  0 },
+	{ "rate", 'r', "HZ", 0,
+	  "Samples per second of CPU time of each thread, 1 to 20000; default 99", 0 },
+	{ "subprocesses", 's', 0, 0, "Follow child processes too, forked and exec'ed", 0 },
+	OUTPUT_OPTIONS,
+	{ "ring-size", KEY_RING_SIZE, "BYTES", 0,
+	  "Size of the buffer between kernel and uncoil, a power "
+	  "of two from 65536; default 2097152. Raise it if samples are lost",
+	  3 },
+	{ 0 },
+};
+
+static const struct argp_option replay_options[] = { OUTPUT_OPTIONS, { 0 } };
+
+/* The first wrong word ends the parsing, with its own sentence. */
+static int wrong(struct argp_state *state, const char *fmt, const char *arg)
+{
+	char text[512];
+
+	snprintf(text, sizeof(text), fmt, arg);
+	exit(cmd_usage(state->argv[0] + strlen("uncoil "), "%s", text));
+}
+
+static error_t output_parse(int key, char *arg, struct argp_state *state)
+{
+	struct options *o = state->input;
+
+	switch (key) {
+	case 'o':
+		if (o->output_cnt == OUTPUTS_MAX)
+			return wrong(state, "%s is one output too many", arg);
+		o->outputs[o->output_cnt++].path = arg;
+		return 0;
+	case 'f':
+		o->format = arg;
+		return 0;
+	case 't':
+		o->report.threads = true;
+		return 0;
+	case 'F':
+		o->report.functions = true;
+		return 0;
+	case 'q':
+		o->quiet = true;
+		return 0;
+	}
+	return ARGP_ERR_UNKNOWN;
+}
+
+static bool seconds(const char *text, uint64_t *ret_ns)
+{
+	double value;
+	char *end;
+
+	value = strtod(text, &end);
+	if (end == text || *end || !(value >= 0.001) || value > DURATION_MAX)
+		return false;
+	*ret_ns = value * 1e9;
+	return true;
+}
+
+static error_t record_parse(int key, char *arg, struct argp_state *state)
+{
+	struct options *o = state->input;
+	uint64_t value;
+	int i;
+
+	switch (key) {
+	case ARGP_KEY_INIT:
+		/* getopt has its sentence on stderr: argp's second one would go here */
+		state->err_stream = NULL;
+		return 0;
+	case 'p':
+		if (!cmd_number(arg, 1, 0x7fffffff, &value))
+			return wrong(state, "'%s' is no process id", arg);
+		if (o->pid_cnt == PIDS_MAX)
+			return wrong(state, "%s is one process too many", arg);
+		for (i = 0; i < o->pid_cnt; i++)
+			if (o->pids[i] == (pid_t)value)
+				return wrong(state, "process %s is given twice", arg);
+		o->pids[o->pid_cnt++] = value;
+		return 0;
+	case 'd':
+		if (!seconds(arg, &o->duration_ns))
+			return wrong(state, "the duration must be a number of seconds, not '%s'",
+				     arg);
+		return 0;
+	case 'r':
+		if (!cmd_number(arg, 1, RATE_MAX, &value))
+			return wrong(state, "the rate must be 1 to 20000 per second, not '%s'",
+				     arg);
+		o->rate_hz = value;
+		return 0;
+	case 's':
+		o->children = true;
+		return 0;
+	case KEY_RING_SIZE:
+		if (!cmd_number(arg, RING_MIN, RING_MAX, &value) || (value & (value - 1)))
+			return wrong(state,
+				     "the ring's size must be a power of two from 65536 to "
+				     "268435456, not '%s'",
+				     arg);
+		o->ring_bytes = value;
+		return 0;
+	case ARGP_KEY_ARGS:
+		o->command = state->argv + state->next;
+		return 0;
+	}
+	return output_parse(key, arg, state);
+}
+
+static error_t replay_parse(int key, char *arg, struct argp_state *state)
+{
+	struct options *o = state->input;
+
+	if (key == ARGP_KEY_INIT)
+		state->err_stream = NULL; /* as in record_parse() */
+	if (key != ARGP_KEY_ARG)
+		return output_parse(key, arg, state);
+	if (o->journal)
+		return wrong(state, "one journal at a time; '%s' is a second one", arg);
+	o->journal = arg;
+	return 0;
+}
+
+static int outputs_choose(struct options *o, const char *command)
+{
+	int i, k;
+
+	for (i = 0; i < o->output_cnt; i++) {
+		if (!output_choose(&o->outputs[i], o->format)) {
+			if (o->format)
+				return cmd_usage(
+					command,
+					"there is no format '%s' (flame, folded, summary, raw)",
+					o->format);
+			return cmd_usage(
+				command,
+				"the name '%s' tells no format; add -f, or a suffix like .svg",
+				o->outputs[i].path);
+		}
+		for (k = 0; k < i; k++)
+			if (!strcmp(o->outputs[k].path, o->outputs[i].path))
+				return cmd_usage(command, "'%s' is given twice",
+						 o->outputs[i].path);
+	}
+	return 0;
+}
+
+/* Without -o: a name that says when, and does not write over another. */
+static int output_default(struct options *o, const char *command)
+{
+	static char path[128];
+	const char *suffix = ".svg";
+	time_t now = time(NULL);
+	struct tm tm;
+	char when[32];
+
+	if (o->format && !strcmp(o->format, "raw"))
+		suffix = ".uncoil";
+	else if (o->format && !strcmp(o->format, "folded"))
+		suffix = ".folded";
+	else if (o->format && !strcmp(o->format, "summary"))
+		suffix = ".txt";
+	localtime_r(&now, &tm);
+	strftime(when, sizeof(when), "%Y%m%d-%H%M%S", &tm);
+	snprintf(path, sizeof(path), "uncoil-%s-%s%s", command, when, suffix);
+	o->outputs[0].path = path;
+	o->output_cnt = 1;
+	return 0;
+}
+
+static const char record_doc[] =
+	"Samples where the CPU time of Python processes goes and writes a flame graph.\v"
+	"The processes are not changed, restarted or paused. Ctrl-C ends the recording and writes the "
+	"file. Exit status: 0 done; 1 failed; 2 wrong usage; 3 done, but samples were lost (the output "
+	"says how many).\n\n"
+	"Examples:\n"
+	"  uncoil record -p 1234 -d 10 -o flame.svg\n"
+	"  uncoil record -p 1234 -p 1235 -o flame.svg -o summary.txt -o run.uncoil\n"
+	"  uncoil record -s -o flame.svg -- gunicorn app:app";
+
+int options_record(struct options *o, int argc, char **argv)
+{
+	static const struct argp argp = {
+		record_options, record_parse, "-p PID\n-- COMMAND [ARG...]", record_doc, NULL,
+		NULL,           NULL
+	};
+
+	*o = (struct options){ .rate_hz = RATE_DEFAULT, .ring_bytes = RING_DEFAULT };
+	argp_err_exit_status = EXIT_USAGE;
+	argv[0] = "uncoil record"; /* as getopt's sentences and the help begin */
+	if (argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, o))
+		return EXIT_USAGE;
+	if (o->pid_cnt && o->command)
+		return cmd_usage("record", "give -p PID or a command, not both");
+	if (!o->pid_cnt && !o->command)
+		return cmd_usage("record", "nothing to record: give -p PID, or -- COMMAND");
+	if (!o->output_cnt)
+		output_default(o, "record");
+	return outputs_choose(o, "record");
+}
+
+static const char replay_doc[] =
+	"Writes the outputs of a recording from its journal (record -f raw), byte for byte as record "
+	"itself would have. Needs neither root nor the process.\v"
+	"Example:\n"
+	"  uncoil replay run.uncoil -o flame.svg -o run.folded";
+
+int options_replay(struct options *o, int argc, char **argv)
+{
+	static const struct argp argp = { replay_options, replay_parse, "JOURNAL", replay_doc,
+					  NULL,           NULL,         NULL };
+
+	*o = (struct options){ 0 };
+	argp_err_exit_status = EXIT_USAGE;
+	argv[0] = "uncoil replay";
+	if (argp_parse(&argp, argc, argv, 0, NULL, o))
+		return EXIT_USAGE;
+	if (!o->journal)
+		return cmd_usage("replay", "no journal given: uncoil replay JOURNAL");
+	if (!o->output_cnt)
+		output_default(o, "replay");
+	return outputs_choose(o, "replay");
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The command lines of record and replay. */
+#ifndef UNCOIL_CMD_OPTIONS_H
+#define UNCOIL_CMD_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "cmd/output.h"
+#include "model/profile.h"
+
+#define OUTPUTS_MAX 16
+#define PIDS_MAX    1023 /* SAMPLER_ROOTS_MAX */
+
+struct options {
+	pid_t pids[PIDS_MAX];
+	int pid_cnt;
+	char **command;       /* NULL-terminated; NULL: none */
+	const char *journal;  /* replay's argument */
+	uint64_t duration_ns; /* 0 = until it is ended */
+	uint32_t rate_hz;
+	uint32_t ring_bytes;
+	bool children;
+	bool quiet;
+	const char *format;
+	struct report_options report;
+	struct output outputs[OUTPUTS_MAX];
+	int output_cnt;
+};
+
+/* 0, or an exit code (EXIT_USAGE with its sentence printed). */
+int options_record(struct options *o, int argc, char **argv);
+int options_replay(struct options *o, int argc, char **argv);
+
+#endif

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The last step of record and replay: outputs written, and one line about each on the terminal. */
+#include "cmd/tell.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/text.h"
+#include "cmd/options.h"
+#include "model/report.h"
+#include "sink/sink.h"
+
+int outputs_write(struct options *o, const struct report *report, struct err *err)
+{
+	static int (*const steps[])(struct output *, struct err *) = { output_flush, output_link,
+								       output_name };
+	size_t step;
+	int i, code = 0;
+
+	for (i = 0; i < o->output_cnt && !code; i++)
+		code = output_render(&o->outputs[i], report, err);
+	for (step = 0; step < sizeof(steps) / sizeof(steps[0]); step++)
+		for (i = 0; i < o->output_cnt && !code; i++)
+			code = steps[step](&o->outputs[i], err);
+	return code;
+}
+
+bool report_tell(const struct report *report, const struct options *o)
+{
+	struct buf path;
+	bool lost = false;
+	uint32_t i;
+
+	for (i = 0; i < report->remark_cnt; i++) {
+		lost = lost || report->remarks[i].is_loss;
+		if (!o->quiet)
+			fprintf(stderr, "%" PRIu64 " %s\n", report->remarks[i].count,
+				report->remarks[i].text);
+	}
+	if (o->quiet)
+		return lost;
+	if (!report->samples && !report->remark_cnt)
+		fputs("no samples: the processes used no CPU time meanwhile\n", stderr);
+	for (i = 0; i < (uint32_t)o->output_cnt; i++) {
+		if (!strcmp(o->outputs[i].path, "-"))
+			continue;
+		buf_init(&path, 65536);
+		text_terminal(&path, o->outputs[i].path);
+		fprintf(stderr, "%s: %s of %" PRIu64 " samples in %.1f s\n", buf_text(&path),
+			o->outputs[i].sink ? o->outputs[i].sink->name : "journal", report->samples,
+			report->duration_ns / 1e9);
+		buf_done(&path);
+	}
+	return lost;
+}

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "model/decode.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "model/record.h"
+
+static int stack_decode(const void *data, size_t len, struct event *ev)
+{
+	const size_t head = sizeof(struct ev_stack) - sizeof(((struct ev_stack *)0)->frames);
+
+	ev->stack = data;
+	if (len < head || ev->stack->frame_cnt > EV_FRAMES_MAX ||
+	    len != head + ev->stack->frame_cnt * sizeof(struct py_frame) ||
+	    (ev->stack->flags & ~EV_STACK_ALL))
+		return -EINVAL;
+	return 0;
+}
+
+/* Takes the next `len` bytes off the front of `rest`. */
+static int part_take(struct bytes *rest, uint32_t len, struct bytes *ret_part)
+{
+	if (len > rest->len)
+		return -EINVAL;
+	ret_part->data = rest->data;
+	ret_part->len = len;
+	rest->data += len;
+	rest->len -= len;
+	return 0;
+}
+
+static int code_event_decode(const void *data, size_t len, size_t max, struct event *ev)
+{
+	const size_t head = sizeof(struct ev_code) - EV_CODE_DATA_MAX;
+	struct bytes rest;
+
+	ev->code = data;
+	if (len < head || len > max)
+		return -EINVAL;
+	rest.data = (const uint8_t *)data + head;
+	rest.len = len - head;
+	if (part_take(&rest, ev->code->facts_len, &ev->raw.facts) ||
+	    part_take(&rest, ev->code->name_len, &ev->raw.name) ||
+	    part_take(&rest, ev->code->qualname_len, &ev->raw.qualname) ||
+	    part_take(&rest, ev->code->filename_len, &ev->raw.filename) ||
+	    part_take(&rest, ev->code->linetable_len, &ev->raw.linetable))
+		return -EINVAL;
+	return rest.len ? -EINVAL : 0;
+}
+
+static int fixed(size_t len, size_t want)
+{
+	return len == want ? 0 : -EINVAL;
+}
+
+int event_decode(const void *data, size_t len, struct event *ret_event)
+{
+	struct event ev = { .hdr = data };
+	int err = -EINVAL;
+
+	if (len < sizeof(struct ev_hdr) || ev.hdr->size != len || !ev.hdr->image)
+		return -EINVAL;
+	switch (ev.hdr->kind) {
+	case EV_STACK:
+		err = stack_decode(data, len, &ev);
+		break;
+	case EV_CODE:
+		err = code_event_decode(data, len, sizeof(struct ev_code), &ev);
+		break;
+	case EV_THREAD:
+		ev.thread = data;
+		err = fixed(len, sizeof(*ev.thread));
+		break;
+	case EV_FORK:
+		ev.fork = data;
+		err = fixed(len, sizeof(*ev.fork));
+		break;
+	case EV_EXEC:
+		ev.exec = data;
+		err = fixed(len, sizeof(*ev.exec));
+		break;
+	case EV_EXIT:
+		ev.exit = data;
+		err = fixed(len, sizeof(*ev.exit));
+		break;
+	}
+	if (!err)
+		*ret_event = ev;
+	return err;
+}
+
+int code_record_decode(const void *data, size_t len, struct event *ret_event)
+{
+	struct event ev = { .hdr = data };
+	int err;
+
+	if (len < sizeof(struct ev_hdr) || ev.hdr->size != len || !ev.hdr->image ||
+	    ev.hdr->kind != EV_CODE)
+		return -EINVAL;
+	err = code_event_decode(data, len, RECORD_LEN_MAX, &ev);
+	if (!err)
+		*ret_event = ev;
+	return err;
+}

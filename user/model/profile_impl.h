@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The profile's structs, for profile.c, which fills them, and report.c, which reads them. */
+#ifndef UNCOIL_MODEL_PROFILE_IMPL_H
+#define UNCOIL_MODEL_PROFILE_IMPL_H
+
+#define HASH_NONFATAL_OOM 1
+#include <uthash.h>
+
+#include "events.h"
+#include "model/profile.h"
+
+struct image {
+	uint32_t id;
+	int32_t pid;
+	uint32_t flags; /* enum record_image_flag */
+	uint32_t hex;
+	uint32_t parent; /* forked from; 0 = none known */
+	bool known;      /* a RECORD_IMAGE came, or the parent's was inherited */
+	bool gone;       /* exec'ed away or exited */
+	bool asked;      /* where its interpreter is, after its parent's was taken for its own */
+	uint32_t replaced_by; /* image that it exec'ed into; 0 = none */
+	struct py_abi abi;
+	char *command, *comm, *cwd, *python; /* NULL until known */
+	UT_hash_handle hh;
+};
+
+struct thread {
+	uint32_t serial;
+	uint32_t image;
+	int32_t tgid, tid;
+	uint64_t thread_id;
+	char *comm;    /* the kernel's name, clean */
+	char *name;    /* the program's own, NULL = not known */
+	bool not_read; /* there was no time to read its name */
+	uint64_t samples;
+	UT_hash_handle hh;
+};
+
+struct code_id {
+	uint64_t code;
+	uint32_t image;
+	uint32_t check;
+};
+
+struct code {
+	struct code_id id;
+	bool decoded;
+	bool failed; /* came, and was no code object */
+	bool asked;  /* handed out as a question */
+	struct py_code py;
+	void *raw; /* an EV_CODE that came before its image was known */
+	size_t raw_len;
+	UT_hash_handle hh;
+};
+
+/* One frame below another; `up` is NULL at the root end. */
+struct node_id {
+	struct node *up;
+	struct code *code;
+	uint64_t lasti;
+};
+
+struct node {
+	struct node_id id;
+	UT_hash_handle hh;
+};
+
+struct stack_id {
+	uint64_t hash;
+	uint32_t thread;
+	uint32_t image;
+};
+
+struct stack {
+	struct stack_id id;
+	uint32_t flags;    /* enum ev_stack_flag */
+	struct node *leaf; /* NULL: a stack without frames */
+	uint64_t count;
+	UT_hash_handle hh;
+};
+
+/* Names of threads have a queue of their own: thousands of them must not stand before an image. */
+enum { WANT_QUEUE_FIRST, WANT_QUEUE_NAMES, WANT_QUEUES };
+
+struct want_queue {
+	struct want *wants;
+	uint32_t cnt, cap, next;
+};
+
+struct profile {
+	struct record_meta meta;
+	char *mode;
+	struct record_stats stats;
+	bool has_meta, has_stats;
+	struct image *images;
+	struct thread *threads;
+	struct code *codes;
+	struct node *nodes;
+	struct stack *stacks;
+	uint64_t samples;         /* counted in stacks */
+	uint64_t samples_orphan;  /* counts whose stack never came */
+	uint64_t samples_full;    /* counts whose stack was not kept: the profile is full */
+	uint64_t images_full;     /* processes that were not kept */
+	uint64_t events_refused;  /* ring records that did not hold */
+	uint64_t answers_refused; /* answers that did not hold */
+	size_t bytes, bytes_max;
+	bool full, ending;
+	struct want_queue wants[WANT_QUEUES];
+};
+
+/* Is there room for `bytes` more? If not, the profile is full from now on. What counts is sizes of
+ * structs and of what was received, so that a replay is full at the same record. */
+bool profile_room(struct profile *p, size_t bytes);
+
+/* Of any entry, for its place in a hash and the allocator's header. */
+#define ENTRY_COST 32
+
+/* The entry with this key, made if there is none; NULL: out of memory. (profile_store.c) */
+struct image *profile_image(struct profile *p, uint32_t id, int32_t pid);
+struct thread *profile_thread(struct profile *p, const struct ev_hdr *hdr);
+struct code *profile_code(struct profile *p, struct code_id id);
+struct node *profile_node(struct profile *p, struct node *up, struct code *code, uint32_t lasti);
+
+/* Puts a question; dropped when too many wait (profile__want_again() asks once more). */
+void profile_ask(struct profile *p, struct want want);
+
+#endif

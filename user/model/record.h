@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Records: everything that a recording takes in, in the order it came in. A live recording applies
+ * each record to the profile as it arrives, and `-f raw` writes the same records to a journal;
+ * `replay` reads them back and applies them. Nothing else enters the profile, so the outputs are
+ * the same, byte for byte.
+ *
+ * Two doors, two families: what the kernel side sent (RING, COUNTS, STATS) and what was answered
+ * about a process (IMAGE, THREAD_NAME, CODE). All integers are little-endian, 64-bit aligned only
+ * where the struct says so; strings are length-prefixed (u32) clean UTF-8 without NUL.
+ */
+#ifndef UNCOIL_MODEL_RECORD_H
+#define UNCOIL_MODEL_RECORD_H
+
+#include <stdint.h>
+
+#include "python/code.h"
+#include "shared.h"
+
+#define RECORD_FORMAT 1 /* raised when a record changes its meaning */
+
+enum record_type {
+	RECORD_NONE,
+	RECORD_META,        /* struct record_meta, string mode */
+	RECORD_RING,        /* one event as it was on the wire (bpf/events.h) */
+	RECORD_COUNTS,      /* struct record_count [] */
+	RECORD_IMAGE,       /* struct record_image, strings: command, comm, cwd, python */
+	RECORD_THREAD_NAME, /* struct record_thread, string name */
+	RECORD_CODE,        /* struct ev_code as on the wire, but read from the target's memory, and
+			     * with a line table as long as RECORD_LEN_MAX allows */
+	RECORD_STATS,       /* struct record_stats: once, last but END */
+	RECORD_END,         /* nothing; a journal without it was cut off */
+	RECORD_MAX
+};
+
+#define RECORD_LEN_MAX    (1u << 20)
+#define RECORD_STRING_MAX 4096 /* of one string in a record, clean: what is longer is cut */
+
+struct record_meta {
+	uint32_t format; /* RECORD_FORMAT */
+	uint32_t rate_hz;
+	int64_t start_unix_ns;
+	uint64_t start_ns; /* CLOCK_MONOTONIC */
+};
+
+struct record_count {
+	struct count_key key;
+	uint64_t count;
+};
+
+enum record_image_flag {
+	RECORD_IMAGE_PYTHON = 1 << 0,  /* an interpreter was found: abi holds */
+	RECORD_IMAGE_ROOT = 1 << 1,    /* asked for by -p or --, not a child */
+	RECORD_IMAGE_REFUSED = 1 << 2, /* a Python that is not supported: `python` tells which */
+	RECORD_IMAGE_ALL = (1 << 3) - 1,
+};
+
+/* What is known of a process image. A later one for the same image replaces it. */
+struct record_image {
+	uint32_t image;
+	int32_t pid;
+	uint32_t flags; /* enum record_image_flag */
+	uint32_t hex;   /* PY_VERSION_HEX */
+	uint32_t lines; /* enum py_lines */
+	uint32_t str_kind_shift;
+	struct py_offsets off;
+};
+
+enum record_thread_flag {
+	RECORD_THREAD_NOT_READ = 1 << 0, /* there was no time to read its name, which is "" */
+};
+
+struct record_thread {
+	uint32_t thread; /* serial */
+	uint32_t flags;  /* enum record_thread_flag */
+};
+
+struct record_stats {
+	uint64_t duration_ns;
+	uint64_t ticks_expected; /* CPU time of the targets' threads over the period; 0 = unknown */
+	uint64_t ticks_slack;    /* at most this many of them are rounding */
+	uint64_t stat[STAT_MAX];
+};
+
+#endif

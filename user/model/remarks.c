@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "model/remarks.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "model/profile_impl.h"
+
+/* A remark for each process whose Python was refused, up to this many. */
+#define REFUSED_MAX      16
+#define REFUSED_TEXT_MAX 192
+
+/* CPU time between ticks is always said. It is worth an exit code once the profile stands for less
+ * than half of the CPU time; below that it is what a busy machine does to late ticks at high rates. */
+#define MISSING_LOSS_PERCENT 50
+#define MISSING_LOSS_MIN     5
+
+const struct flag_text flag_texts[FLAG_TEXT_CNT] = {
+	{ EV_STACK_TRUNCATED, "[deeper frames cut]",
+	  "samples of stacks deeper than 512 frames, cut at the root end" },
+	{ EV_STACK_UNREADABLE, "[unreadable frame]",
+	  "samples with a frame that could not be read, cut above it" },
+	{ EV_STACK_NO_IMAGE, "[no interpreter found]",
+	  "samples in processes where no interpreter was found, or not yet" },
+	{ EV_STACK_NO_TSTATE, "[not a Python thread]",
+	  "samples in threads that have no Python thread state" },
+	{ EV_STACK_NO_FRAME, "[no Python function running]",
+	  "samples in Python threads that ran no Python function" },
+	{ EV_STACK_NOT_SEARCHED, "[thread state not found]",
+	  "samples of threads not found among the first 512 thread states", true },
+};
+
+struct remarks {
+	const struct profile *profile;
+	struct report_remark *list;
+	uint32_t cnt;
+	char *text; /* where the next text of its own goes */
+};
+
+static void remark(struct remarks *r, uint64_t count, const char *text, bool is_loss)
+{
+	if (count)
+		r->list[r->cnt++] = (struct report_remark){ count, text, is_loss };
+}
+
+static void remarks_of_stats(struct remarks *r)
+{
+	static const struct {
+		enum stat_id stat;
+		const char *text;
+	} stats[] = {
+#define X(name, text) { STAT_##name, text },
+		STATS(X)
+#undef X
+	};
+	const struct profile *p = r->profile;
+	uint64_t kernel, drops, user;
+	uint32_t i;
+
+	for (i = 0; i < STAT_MAX; i++)
+		if (stats[i].stat > STAT_EXITING)
+			remark(r, p->stats.stat[stats[i].stat], stats[i].text, true);
+	remark(r, p->samples_orphan, "samples lost: their stack did not arrive", true);
+	remark(r, p->samples_full, "samples lost: the profile is full (too many different stacks)",
+	       true);
+	remark(r, p->images_full, "forks, execs or exits lost: the profile is full", true);
+	remark(r, p->events_refused, "records from the kernel side that did not hold", true);
+	remark(r, p->answers_refused, "records read from a process that did not hold", true);
+	/* the closing balance: what was counted as taken has arrived, or is named above */
+	drops = p->stats.stat[STAT_DROP_COUNTS_FULL] + p->stats.stat[STAT_DROP_RING_FULL];
+	kernel = p->stats.stat[STAT_SAMPLES];
+	user = p->samples + p->samples_orphan + p->samples_full;
+	if (kernel > drops + user)
+		remark(r, kernel - drops - user,
+		       "samples lost between the kernel's table and the profile", true);
+}
+
+static void remarks_of_stacks(struct remarks *r)
+{
+	uint64_t flagged[FLAG_TEXT_CNT] = {}, unnamed = 0, lines_cut = 0;
+	const struct stack *stack;
+	const struct node *node;
+	bool is_unnamed, is_cut;
+	int i;
+
+	for (stack = r->profile->stacks; stack; stack = stack->hh.next) {
+		for (i = 0; i < FLAG_TEXT_CNT; i++)
+			if (stack->flags & flag_texts[i].flag)
+				flagged[i] += stack->count;
+		is_unnamed = is_cut = false;
+		for (node = stack->leaf; node; node = node->id.up) {
+			is_unnamed |= !node->id.code->decoded;
+			is_cut |= node->id.code->decoded && node->id.code->py.lines_cut;
+		}
+		unnamed += is_unnamed ? stack->count : 0;
+		lines_cut += is_cut ? stack->count : 0;
+	}
+	for (i = 0; i < FLAG_TEXT_CNT; i++)
+		remark(r, flagged[i], flag_texts[i].remark, flag_texts[i].is_loss);
+	remark(r, unnamed, "samples with a function whose name could not be read", false);
+	remark(r, lines_cut, "samples in functions whose line table was only partly read", false);
+}
+
+static void remarks_of_refused(struct remarks *r)
+{
+	const struct image *image;
+	const struct stack *stack;
+	int left = REFUSED_MAX;
+	const char *python;
+	uint64_t count;
+
+	for (image = r->profile->images; image && left; image = image->hh.next) {
+		if (!(image->flags & RECORD_IMAGE_REFUSED))
+			continue;
+		count = 0;
+		for (stack = r->profile->stacks; stack; stack = stack->hh.next)
+			count += stack->id.image == image->id ? stack->count : 0;
+		if (!count)
+			continue;
+		python = image->python ? image->python : "?";
+		snprintf(r->text, REFUSED_TEXT_MAX, "samples in process %d: %.*s", image->pid,
+			 (int)text_cut(python, strlen(python), 128), python);
+		remark(r, count, r->text, false);
+		r->text += REFUSED_TEXT_MAX;
+		left--;
+	}
+}
+
+static void remarks_of_rest(struct remarks *r)
+{
+	const struct record_stats *s = &r->profile->stats;
+	const struct thread *thread;
+	uint64_t came, missing = 0, not_read = 0;
+
+	for (thread = r->profile->threads; thread; thread = thread->hh.next)
+		not_read += thread->not_read && !thread->name;
+	remark(r, not_read, "threads whose names were not read (out of time)", false);
+	came = s->stat[STAT_SAMPLES] + s->stat[STAT_EXITING] + s->stat[STAT_DUPLICATE_TIMER] +
+	       s->stat[STAT_DROP_THREADS_FULL] + s->stat[STAT_DROP_RING_THREAD] +
+	       s->stat[STAT_DROP_SCRATCH];
+	if (s->ticks_expected > came + s->ticks_slack)
+		missing = s->ticks_expected - came;
+	remark(r, missing,
+	       "samples' worth of CPU time not sampled: threads shorter than a tick (a higher -r "
+	       "sees them), or ticks that came late",
+	       missing >= MISSING_LOSS_MIN &&
+		       missing * 100 > (s->stat[STAT_SAMPLES] + missing) * MISSING_LOSS_PERCENT);
+}
+
+struct report_remark *remarks_new(const struct profile *p, uint32_t *ret_cnt)
+{
+	const size_t max = STAT_MAX + FLAG_TEXT_CNT + REFUSED_MAX + 16;
+	struct remarks r = { .profile = p };
+
+	r.list = calloc(1, max * sizeof(*r.list) + REFUSED_MAX * REFUSED_TEXT_MAX);
+	if (!r.list)
+		return NULL;
+	r.text = (char *)(r.list + max);
+	remarks_of_stats(&r);
+	remarks_of_stacks(&r);
+	remarks_of_refused(&r);
+	remarks_of_rest(&r);
+	*ret_cnt = r.cnt;
+	return r.list;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What was lost, cut or not known: the remarks of a report, for report.c only. */
+#ifndef UNCOIL_MODEL_REMARKS_H
+#define UNCOIL_MODEL_REMARKS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "events.h"
+#include "model/report.h"
+
+struct profile;
+
+struct flag_text {
+	enum ev_stack_flag flag;
+	const char *mark; /* the frame that stands for what is missing */
+	const char *remark;
+	bool is_loss;
+};
+
+#define FLAG_TEXT_CNT 6
+extern const struct flag_text flag_texts[FLAG_TEXT_CNT];
+
+/* All remarks of the profile, with their text in one piece of memory to be freed. NULL: out of
+ * memory. */
+struct report_remark *remarks_new(const struct profile *p, uint32_t *ret_cnt);
+
+#endif

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a recording says, ready to be written down: one tree of frames with counts, and everything
+ * an output must say about itself. The sinks take this and nothing else.
+ *
+ * All text is valid UTF-8 without NUL (base/text.h), but otherwise as hostile as the target made
+ * it: sinks escape. Nodes are in a canonical order (heaviest first, then by text), so the same
+ * report is written the same way, byte for byte.
+ */
+#ifndef UNCOIL_MODEL_REPORT_H
+#define UNCOIL_MODEL_REPORT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum frame_kind {
+	FRAME_ROOT,    /* the tree's root, "all" */
+	FRAME_PROCESS, /* "process 123 (gunicorn)"; only with -t */
+	FRAME_THREAD,  /* "thread 124 (MainThread)"; only with -t */
+	FRAME_APP,     /* Python of the application itself */
+	FRAME_LIBRARY, /* Python under site-packages, dist-packages */
+	FRAME_STDLIB,  /* Python of the standard library, and frozen modules */
+	FRAME_MARK,    /* no frame but a remark: "[truncated]", "[no Python frame]" */
+	FRAME_KIND_MAX
+};
+
+struct report_node {
+	enum frame_kind kind;
+	const char *func; /* qualified name, or the whole label for kinds without a file */
+	const char *file; /* as shown (shortened); "" for kinds without a file */
+	const char *path; /* co_filename in full; "" likewise */
+	int32_t line;     /* 0 = none, or not asked for (-F) */
+	uint64_t self;    /* samples whose leaf this is */
+	uint64_t total;   /* self and all below */
+	struct report_node *parent, *child, *next; /* first child, next sibling */
+};
+
+/* One sentence with a count: what was lost, cut or not known. */
+struct report_remark {
+	uint64_t count;
+	const char *text; /* "samples lost: the ring buffer was full" */
+	bool is_loss;     /* data was lost: exit code 3 */
+};
+
+struct report_target {
+	int32_t pid;         /* as seen by the recorder */
+	const char *command; /* masked command line */
+	const char *python;  /* "CPython 3.11.2", or "not identified" */
+};
+
+struct report_thread {
+	int32_t pid, tid;
+	const char *name;
+	uint64_t samples;
+};
+
+struct report_self { /* one function's sums over the whole tree, for the summary */
+	enum frame_kind kind;
+	const char *func, *file;
+	uint64_t self;
+	uint64_t total; /* each sample once, recursion notwithstanding */
+};
+
+struct report {
+	const char *mode;     /* "on-CPU" */
+	uint32_t rate_hz;     /* samples per second of CPU time and thread */
+	uint64_t duration_ns; /* of the recording */
+	int64_t start_unix_ns;
+	uint64_t samples; /* in the tree: root->total */
+	struct report_node *root;
+	const struct report_target *targets;
+	uint32_t target_cnt;
+	const struct report_thread *threads; /* most samples first */
+	uint32_t thread_cnt;
+	const struct report_self *functions; /* most self samples first, then total */
+	uint32_t function_cnt;
+	const struct report_remark *remarks;
+	uint32_t remark_cnt;
+};
+
+#endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sink/sink.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+
+static const struct sink *const sinks[] = { &sink_flame, &sink_folded, &sink_summary };
+
+#define SINK_CNT (sizeof(sinks) / sizeof(sinks[0]))
+
+const struct sink *sink_by_name(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < SINK_CNT; i++)
+		if (!strcmp(sinks[i]->name, name))
+			return sinks[i];
+	return NULL;
+}
+
+static bool has_suffix(const char *path, const char *suffixes)
+{
+	size_t path_len = strlen(path), len;
+
+	for (; *suffixes; suffixes += len + strspn(suffixes + len, " ")) {
+		len = strcspn(suffixes, " ");
+		if (len && len <= path_len && !memcmp(path + path_len - len, suffixes, len))
+			return true;
+	}
+	return false;
+}
+
+const struct sink *sink_by_suffix(const char *path)
+{
+	size_t i;
+
+	for (i = 0; i < SINK_CNT; i++)
+		if (has_suffix(path, sinks[i]->suffixes))
+			return sinks[i];
+	return NULL;
+}

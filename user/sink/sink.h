@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Output formats. A sink turns a report into bytes on a stream and knows nothing else; adding one
+ * is a file and a row in the table in sink.c.
+ */
+#ifndef UNCOIL_SINK_SINK_H
+#define UNCOIL_SINK_SINK_H
+
+#include <stdio.h>
+
+struct report;
+
+struct sink {
+	const char *name;     /* -f NAME */
+	const char *suffixes; /* space-separated file suffixes that choose it: ".svg" */
+	const char *what;     /* for --help */
+	/* 0, -ENOMEM, or -EIO when the stream failed (its errno is the caller's to look at). */
+	int (*write)(const struct report *report, FILE *out);
+};
+
+extern const struct sink sink_flame;   /* interactive SVG */
+extern const struct sink sink_folded;  /* one line a stack: "a;b;c 42" */
+extern const struct sink sink_summary; /* text: top functions, threads, remarks */
+
+const struct sink *sink_by_name(const char *name);   /* NULL if there is none */
+const struct sink *sink_by_suffix(const char *path); /* NULL if none claims it */
+
+#endif
