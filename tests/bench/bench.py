@@ -1,0 +1,260 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Runs the sections, prints the table and the targets, writes .output/bench.json (--quick:
+bench-quick.json). scripts/bench builds
+what this needs and starts it; tests/bench/rig.py says how things are measured."""
+
+import argparse
+import datetime
+import hashlib
+import json
+import os
+import platform
+import re
+import signal
+import statistics
+import subprocess
+import sys
+import time
+import traceback
+from pathlib import Path
+
+import cost
+import rig
+import whole
+
+DEPTHS, RATES = (5, 21, 100, 500), (1000, 10000)
+CUT = 600  # frames: more than the 512 that are walked
+FULL = {"pairs": 30, "window": 0.6, "austin": 10, "austin_window": 1.2, "slices": 14, "depths": DEPTHS,
+        "attach": 100, "memory": 10, "bystander": 12, "longest": 8}
+QUICK = {"pairs": 3, "window": 0.4, "austin": 1, "austin_window": 0.4, "slices": 2, "depths": (21,),
+         "attach": 10, "memory": 1, "bystander": 1, "longest": 1}
+
+
+class Report:
+    """Prints as it goes; keeps everything for the JSON; counts the targets."""
+
+    def __init__(self):
+        self.json = {"sections": {}, "targets": []}
+        self.section = None
+
+    def title(self, name, text):
+        self.section = name
+        self.json["sections"][name] = {}
+        print(f"\n{text}", flush=True)
+
+    def row(self, key, text, value, unit, digits=2):
+        """A number, or (median, low, high)."""
+        self.json["sections"][self.section][key] = value
+        if isinstance(value, tuple):
+            middle, low, high = value
+            shown = f"{middle:9.{digits}f} {unit:<4} [{low:.{digits}f} .. {high:.{digits}f}]"
+        else:
+            shown = f"{value:9.{digits}f} {unit}"
+        print(f"  {text:<58} {shown}".rstrip(), flush=True)
+
+    def target(self, text, met, shown):
+        """met: True, False, or None for not judged."""
+        word = {True: "met", False: "MISSED", None: "NOT JUDGED"}[met]
+        self.json["targets"].append({"text": text, "result": word.lower(), "value": shown})
+        print(f"  TARGET {word}: {text}: {shown}", flush=True)
+
+    def count(self, word):
+        return sum(t["result"] == word for t in self.json["targets"])
+
+
+def say(text):
+    """Progress, on a terminal only."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K  ... {text}\r", end="", file=sys.stderr, flush=True)
+
+
+def cost_rows(report, found):
+    report.row("timer", "bare timer (empty program): target's loss per tick", found["timer"], "us")
+    report.row("lost", "uncoil: target's further loss per sample", found["lost"], "us")
+    report.row("lost_mean", "  the same from whole windows, others' bursts included", found["mean"], "us")
+    report.row("own", "uncoil: its own CPU per sample", found["own"], "us")
+    report.row("all", "uncoil beyond the bare timer", found["all"], "us")
+    report.row("taken", "samples taken of those expected", found["taken_share"] * 100, "%", 1)
+    report.row("noise", "noise: spread of the untouched target's speed", found["noise"] * 100, "%", 1)
+    report.json["sections"][report.section]["blocks"] = found["raw"]
+    if found["samples_lost"]:
+        print(f"  WARNING: {found['samples_lost']:.0f} samples were lost: the numbers are too good")
+    if "ratio" in found:
+        report.row("austin_own", "Austin at 1 kHz: its own CPU per sample", found["austin_own"], "us")
+        report.row("austin_lost", "Austin at 1 kHz: target's loss per sample", found["austin_lost"], "us")
+        report.row("austin_rate", "Austin: samples per second", found["austin_rate"], "Hz", 0)
+
+
+def section_sample(report, size):
+    why = austin_fetch()
+    report.title("sample", f"1. CPU per sample at 10 kHz, 21 frames ({size['target']}), Debian's Python 3.11; median and 95 %"
+                 f" interval of {size['pairs']} palindromic blocks of {size['window']} s windows")
+    found = cost.versus(size["target"], 10000, size["pairs"], size["window"], say)
+    cost_rows(report, found)
+    text = "uncoil's CPU per sample at 10 kHz, beyond the bare timer, is at most 1/10 of Austin's"
+    if why:
+        print(f"  WARNING: NO AUSTIN: {why}", flush=True)
+        report.target(text, None, why)
+        return
+    # Austin's own CPU alone: the target's loss of speed could only make Austin look worse
+    middle, low, high = found["ratio"]
+    report.json["sections"]["sample"]["ratio"] = found["ratio"]
+    report.target(text, middle <= 0.1, f"ratio {middle:.3f} [{low:.3f} .. {high:.3f}], block by block"
+                  + ("" if (low > 0.1) == (high > 0.1) else "; TOO CLOSE TO TELL: 0.1 is inside"))
+
+
+def section_equal(report, size):
+    report.title("equal", f"3. Both at 1 kHz, same target: {size['austin']} blocks")
+    found = cost.versus(size["target"], 1000, size["austin"], size["austin_window"], say)
+    cost_rows(report, found)
+    tick = report.json["sections"].get("tick", {}).get(f"{size['target']}_21_1000")
+    if tick and "own_pairs" in found:
+        # at 1 kHz the loss of speed drowns in the noise; the kernel's statistics do not
+        report.row("both", "uncoil: on_tick by section 2 + its own CPU",
+                   rig.interval(tick[0] + own for own, _ in found["own_pairs"]), "us")
+        report.row("ratio", "  of Austin's (for information: the target is at 10 kHz)",
+                   rig.interval((tick[0] + own) / austin for own, austin in found["own_pairs"]), "", 3)
+
+
+def austin_fetch():
+    """None, or why there is no Austin."""
+    done = subprocess.run([rig.ROOT / "scripts/get-austin"], check=False, capture_output=True, text=True)
+    if done.returncode:
+        return done.stderr.strip().splitlines()[-1]
+    rig.Austin.program = done.stdout.strip()
+    return None
+
+
+def section_tick(report, size):
+    report.title("tick", "2. The tick itself: on_tick's run time less the empty program's (kernel's statistics)")
+    rows = cost.ticks("busy", (*size["depths"], CUT), RATES, size["slices"], say)
+    rows += cost.ticks("hops", (21, CUT), RATES, size["slices"], say)
+    for row in rows:
+        frames = min(row["depth"], 512)
+        report.row(f"{row['kind']}_{frames}_{row['rate']}", f"{frames} frames"
+                   f"{', each of another function' if row['kind'] == 'hops' else ''}, {row['rate']} Hz"
+                   f" (empty: {row['empty']:.2f})", row["us"], "us")
+    found = cost.longest(size["longest"], say)
+    report.row("worst_median", f"slowest target, single ticks: median of {found['count']}",
+               found["median"], "us")
+    report.row("worst_p99", "  99th percentile", found["p99"], "us")
+    report.row("worst_max", "  longest seen (the host's pauses are in it)", found["max"], "us")
+    longest = max(row["us"][0] for row in rows if row["depth"] == CUT)
+    report.target("a tick with 512 frames takes at most 100 us", longest <= 100, f"{longest:.1f} us")
+
+
+def section_attach(report, size):
+    report.title("attach", f"4. From before exec of uncoil to the tick that took the first stack, 1 kHz:"
+                 f" {size['attach']} runs")
+    found = whole.attach(size["attach"], say)
+    report.row("ms", "median", found["ms"], "ms", 1)
+    report.row("p99", "99th percentile", found["p99"], "ms", 1)
+    seen = found["ms"][0] + whole.POLL_MS
+    report.target("first stack is seen by user space within 100 ms of exec (median)", seen <= 100,
+                  f"{found['ms'][0]:.1f} ms until it was taken + at most {whole.POLL_MS} ms until uncoil"
+                  f" looks = {seen:.1f} ms")
+
+
+def section_memory(report, size):
+    report.title("memory", f"5. Memory: {size['memory']} s at 1 kHz, 16 busy threads, ever new stacks")
+    peak = 0
+    for output in ("svg", "folded"):
+        found = whole.memory(size["memory"], output, say)
+        peak = max(peak, found["mb"])
+        report.row(f"{output}_mb", f"peak resident memory, .{output}", found["mb"], "MB", 1)
+        report.row(f"{output}_cpu", "  uncoil's CPU, from start to end", found["cpu_ms"], "ms", 0)
+        report.json["sections"]["memory"][f"{output}_words"] = found["words"]
+    report.row("idle", "uncoil's CPU per second while the target is stopped", whole.idle(1.5), "ms")
+    report.target("at most 40 MB", peak <= 40, f"{peak:.1f} MB")
+
+
+def section_build(report, size):
+    report.title("build", "6. Build from nothing, make -j2")
+    found = whole.build()
+    report.row("seconds", "time", found["seconds"], "s", 1)
+    report.row("cpu_seconds", "CPU time", found["cpu_seconds"], "s", 1)
+    report.row("mb", "the program", found["bytes"] / 1e6, "MB")
+    report.target("clean build within 60 s", found["seconds"] <= 60, f"{found['seconds']:.1f} s")
+    report.target("the program is at most 2 MB", found["bytes"] <= 2e6, f"{found['bytes'] / 1e6:.2f} MB")
+
+
+def section_bystander(report, size):
+    report.title("bystander", "7. An untouched process on the same CPU as one that is sampled at 10 kHz")
+    report.row("loss", "its loss of speed", cost.bystander(size["bystander"], 0.8, say), "%")
+
+
+SECTIONS = {"sample": section_sample, "tick": section_tick, "equal": section_equal,
+            "attach": section_attach, "memory": section_memory, "build": section_build,
+            "bystander": section_bystander}
+
+
+def host():
+    model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    return {"date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+            "kernel": platform.release(), "cpu": model[1] if model else platform.machine(),
+            "cpus": len(rig.CPUS), "load": os.getloadavg()[0],
+            "uncoil": hashlib.sha256(rig.UNCOIL.read_bytes()).hexdigest()[:12]}
+
+
+def options():
+    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true",
+                        help="a smoke test of under a minute: the numbers are not to be believed")
+    parser.add_argument("--target", choices=("busy", "hops"), default="hops",
+                        help="sections 1 and 3: one function a frame (hops, the default), or one that"
+                        " recurses (busy: the best case, the walk sums its code object once)")
+    parser.add_argument("--only", default=",".join(SECTIONS), metavar="SECTION,...",
+                        help="of " + ", ".join(SECTIONS))
+    args = parser.parse_args()
+    args.only = args.only.split(",")
+    for name in args.only:
+        if name not in SECTIONS:
+            parser.error(f"there is no section {name}")
+    return args
+
+
+def run(report, args):
+    """Every section gets its turn; one that breaks is a missed target."""
+    size = {**(QUICK if args.quick else FULL), "target": args.target}
+    report.json["target"] = args.target
+    for name in SECTIONS:
+        if name not in args.only:
+            continue
+        start = time.monotonic()
+        others = rig.others_busy()
+        try:
+            SECTIONS[name](report, size)
+        except (OSError, RuntimeError, StopIteration, statistics.StatisticsError) as error:
+            traceback.print_exc()
+            report.target(f"section {name} can be measured", False, str(error))
+        section = report.json["sections"].setdefault(name, {})
+        section["took_s"] = round(time.monotonic() - start, 1)
+        section["others_cpus"] = [round(others, 2), round(rig.others_busy(), 2)]
+        print("  others kept {} CPUs busy before it, {} after it".format(*section["others_cpus"]),
+              flush=True)
+
+
+def main():
+    args = options()
+    report = Report()
+    report.json["host"] = host()
+    report.json["quick"] = args.quick
+    if len(rig.CPUS) < 2:
+        sys.exit("bench: needs two CPUs: one for the target, one for the tools")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    print("  ".join(f"{key} {value}" for key, value in report.json["host"].items()))
+    if args.quick:
+        print("--quick: a smoke test; the numbers are not to be believed")
+    try:
+        run(report, args)
+    finally:
+        rig.children_end()
+    (rig.OUT / ("bench-quick.json" if args.quick else "bench.json")).write_text(json.dumps(report.json, indent=1) + "\n")
+    missed, open_ = report.count("missed"), report.count("not judged")
+    print(f"\n{report.count('met')} targets met, {missed} missed, {open_} not judged")
+    sys.exit(missed > 0)
+
+
+if __name__ == "__main__":
+    main()
