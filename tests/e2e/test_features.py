@@ -75,7 +75,8 @@ def test_lines_of_leaves(seen):
     assert exact[known[1]] > .1 * total and exact[known[2]] > .1 * total
     spin = seen.lines("spin")
     assert spin[LINES["spin"]] >= .95 * sum(spin.values())
-    assert set(spin) <= {LINES["spin"], LINES["spin"] - 1}
+    # the line of its `def` is where 3.11+ says that a call begins (RESUME)
+    assert set(spin) <= {LINES["spin"], LINES["spin"] - 1, LINES["spin"] - 2}
 
 
 def test_deep_recursion_is_cut_at_the_root(seen):
