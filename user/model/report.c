@@ -441,6 +441,7 @@ struct report *report_new(const struct profile *p, const struct report_options *
 	root.file = root.path = intern(b, "");
 	b->report.root = child(b, NULL, &root);
 	b->report.mode = p->mode ? p->mode : "?";
+	b->report.unit = REPORT_SAMPLES;
 	b->report.rate_hz = p->meta.rate_hz;
 	b->report.start_unix_ns = p->meta.start_unix_ns;
 	b->report.duration_ns = p->stats.duration_ns;

@@ -24,13 +24,19 @@ enum frame_kind {
 	FRAME_KIND_MAX
 };
 
+/* What the tree's numbers count. */
+enum report_unit {
+	REPORT_SAMPLES, /* ticks of the timer: each stands for 1 / rate_hz of CPU time */
+	REPORT_NS,      /* nanoseconds, measured: modes that know of waiting */
+};
+
 struct report_node {
 	enum frame_kind kind;
 	const char *func; /* qualified name, or the whole label for kinds without a file */
 	const char *file; /* as shown (shortened); "" for kinds without a file */
 	const char *path; /* co_filename in full; "" likewise */
 	int32_t line;     /* 0 = none, or not asked for (-F) */
-	uint64_t self;    /* samples whose leaf this is */
+	uint64_t self;    /* of stacks whose leaf this is, in the report's unit */
 	uint64_t total;   /* self and all below */
 	struct report_node *parent, *child, *next; /* first child, next sibling */
 };
@@ -62,7 +68,8 @@ struct report_self { /* one function's sums over the whole tree, for the summary
 };
 
 struct report {
-	const char *mode;     /* "on-CPU" */
+	const char *mode; /* "on-CPU" */
+	enum report_unit unit;
 	uint32_t rate_hz;     /* samples per second of CPU time and thread */
 	uint64_t duration_ns; /* of the recording */
 	int64_t start_unix_ns;
