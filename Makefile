@@ -77,13 +77,21 @@ $(O)/flame_%.h: user/sink/flame.%
 	@mkdir -p $(@D)
 	$(Q)(printf 'static const char flame_$*[] = {\n'; xxd -i <$<; printf ', 0\n};\n') >$@
 
+# names of system calls, as the kernel's headers have them
+$(O)/user/os/task.o: $(O)/syscalls.h
+$(O)/syscalls.h:
+	$(call msg,GEN,$@)
+	@mkdir -p $(@D)
+	$(Q)echo '#include <asm/unistd.h>' | $(CC) -E -dM - | \
+		sed -n 's/^#define __NR_\([a-z0-9_]*\) [0-9]*$$/[__NR_\1] = "\1",/p' | sort >$@
+
 # --- tests
 $(O)/tests/unit/%: tests/unit/%.c $(O)/libuncoil.a
 	$(call msg,TEST,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) -Itests $(CFLAGS) $(WARN) $(TEST_LINK) -MMD -MP -o $@ $< \
 		$(O)/libuncoil.a -lcmocka $(LIBS)
-$(O)/tests/fuzz/%: tests/fuzz/%.c $(USER_SRC) $(SKEL) $(O)/flame_js.h $(O)/flame_css.h
+$(O)/tests/fuzz/%: tests/fuzz/%.c $(USER_SRC) $(SKEL) $(O)/flame_js.h $(O)/flame_css.h $(O)/syscalls.h
 	$(call msg,FUZZ,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CLANG) $(CPPFLAGS) -O1 -g -fsanitize=fuzzer,address,undefined \

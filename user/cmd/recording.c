@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cmd/recording.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "model/journal.h"
+#include "os/feature.h"
+#include "os/proc.h"
+#include "probe/sampler.h"
+
+#define ALIVE_NS    250000000ULL /* between looks into /proc for who still runs */
+#define COUNTS_ONCE 4096         /* counts per record */
+
+static volatile sig_atomic_t stop_signal;
+
+static void on_signal(int sig)
+{
+	stop_signal = sig;
+}
+
+/* The first signal ends the recording cleanly; a second one ends uncoil. One that is ignored stays
+ * so: nohup(1) means it. */
+void recording_signals(void)
+{
+	static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
+	struct sigaction action = { .sa_handler = on_signal,
+				    .sa_flags = SA_RESETHAND | SA_RESTART };
+	struct sigaction old;
+	size_t i;
+
+	for (i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		if (!sigaction(signals[i], NULL, &old) && old.sa_handler != SIG_IGN)
+			sigaction(signals[i], &action, NULL);
+}
+
+uint64_t recording_clock_ns(clockid_t clock)
+{
+	struct timespec ts;
+
+	clock_gettime(clock, &ts);
+	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
+}
+
+/* Returns `code`; a failure that has left no sentence gets one. */
+static int explain(struct recording *r, int code, const char *what)
+{
+	if (code && !r->err.msg[0])
+		err_set(&r->err, code, "%s: %s", what, err_str(code));
+	return code;
+}
+
+static int take_record(void *ctx, enum record_type type, const void *data, size_t len)
+{
+	struct recording *r = ctx;
+	struct err why = {};
+	int i, code;
+
+	for (i = 0; i < r->options.output_cnt; i++) {
+		if (r->options.outputs[i].sink)
+			continue;
+		errno = 0;
+		code = journal_write(r->options.outputs[i].file, type, data, len);
+		if (code)
+			return output_fail(&r->options.outputs[i], errno ? -errno : code, NULL,
+					   &r->err);
+	}
+	code = profile__apply(r->profile, type, data, len, &why);
+	if (code)
+		r->err = why;
+	return explain(r, code, "cannot keep what was seen");
+}
+
+static int take_event(void *ctx, void *data, size_t len)
+{
+	return take_record(ctx, RECORD_RING, data, len);
+}
+
+static int counts_flush(struct recording *r)
+{
+	int code = r->counts.err;
+
+	if (!code && r->counts.len)
+		code = take_record(r, RECORD_COUNTS, r->counts.data, r->counts.len);
+	buf_clear(&r->counts);
+	return code;
+}
+
+static int take_count(void *ctx, const struct count_key *key, uint64_t count)
+{
+	struct recording *r = ctx;
+	struct record_count record = { .key = *key, .count = count };
+
+	buf_add(&r->counts, &record, sizeof(record));
+	return r->counts.len >= COUNTS_ONCE * sizeof(record) ? counts_flush(r) : r->counts.err;
+}
+
+/* Reads what the kernel side has sent, and answers what follows from it. */
+static int take_events(struct recording *r, int timeout_ms)
+{
+	int code = sampler__poll(r->sampler, timeout_ms, take_event, r);
+
+	if (code)
+		return explain(r, code, "cannot read the kernel's samples");
+	code = answers__give(r->answers);
+	if (!code)
+		code = answers__retry(r->answers);
+	if (!code)
+		code = answers__give(r->answers);
+	return explain(r, code, "cannot read what the samples mean from the process");
+}
+
+int recording_counts(struct recording *r)
+{
+	int code;
+
+	sampler__flip(r->sampler);
+	/* stacks first: a count is of use only once its stack is known */
+	code = take_events(r, 0);
+	if (!code)
+		code = sampler__drain(r->sampler, take_count, r);
+	if (!code)
+		code = counts_flush(r);
+	return explain(r, code, "cannot read the kernel's counts");
+}
+
+static int outputs_open(struct recording *r)
+{
+	struct record_meta meta = { .format = RECORD_FORMAT, .rate_hz = r->options.rate_hz };
+	const char *mode = "on-CPU";
+	uint32_t mode_len = strlen(mode);
+	char record[sizeof(meta) + 64];
+	int i, code;
+
+	for (i = 0; i < r->options.output_cnt; i++) {
+		code = output_open(&r->options.outputs[i], &r->err);
+		if (!code && !r->options.outputs[i].sink)
+			code = journal_begin(r->options.outputs[i].file);
+		if (code)
+			return code;
+	}
+	meta.start_unix_ns = recording_clock_ns(CLOCK_REALTIME);
+	meta.start_ns = recording_clock_ns(CLOCK_MONOTONIC);
+	memcpy(record, &meta, sizeof(meta));
+	memcpy(record + sizeof(meta), &mode_len, sizeof(mode_len));
+	memcpy(record + sizeof(meta) + sizeof(mode_len), mode, mode_len);
+	return take_record(r, RECORD_META, record, sizeof(meta) + sizeof(mode_len) + mode_len);
+}
+
+static void watch(struct recording *r, int i, pid_t pid)
+{
+	r->pidfds[i].fd = syscall(SYS_pidfd_open, pid, 0);
+	r->pidfds[i].events = POLLIN;
+	/* any other failure (a seccomp filter, no descriptor left): /proc is asked instead */
+	r->ended[i] = r->pidfds[i].fd < 0 && errno == ESRCH;
+	r->live_cnt += !r->ended[i];
+}
+
+static int targets_attach(struct recording *r)
+{
+	bool is_command = r->options.command != NULL;
+	int i, code;
+
+	if (is_command) {
+		code = child_start(&r->child, r->options.command, &r->err);
+		if (code)
+			return code;
+		r->options.pids[0] = r->child.pid;
+		r->options.pid_cnt = 1;
+	}
+	r->pidfds = calloc(r->options.pid_cnt, sizeof(*r->pidfds));
+	r->ended = calloc(r->options.pid_cnt, sizeof(*r->ended));
+	if (!r->pidfds || !r->ended)
+		return err_set(&r->err, -ENOMEM, "out of memory");
+	for (i = 0; i < r->options.pid_cnt; i++) {
+		r->pidfds[i].fd = -1;
+		code = answers__root(r->answers, i + 1, r->options.pids[i], !is_command, &r->err);
+		if (!code)
+			code = sampler__attach(r->sampler, r->options.pids[i], &r->err);
+		if (code == -ESRCH && !r->err.msg[0])
+			err_set(&r->err, code, "process %d ended while uncoil was attaching",
+				r->options.pids[i]);
+		if (code)
+			return explain(r, code, "cannot follow the process");
+		watch(r, i, r->options.pids[i]);
+	}
+	return 0;
+}
+
+/* Opens all that can fail before anything is attached, then attaches, then starts. */
+int recording_start(struct recording *r)
+{
+	struct sampler_options options = { .rate_hz = r->options.rate_hz,
+					   .children = r->options.children,
+					   .ring_bytes = r->options.ring_bytes };
+	int i, code;
+
+	for (i = 0; i < r->options.pid_cnt; i++) {
+		code = proc_require(r->options.pids[i], &r->err);
+		if (code)
+			return code;
+	}
+	code = feature_require(&r->err);
+	if (code)
+		return code;
+	buf_init(&r->counts, COUNTS_ONCE * sizeof(struct record_count));
+	r->profile = profile__new();
+	r->sampler = sampler__new(&options);
+	if (r->profile && r->sampler)
+		r->answers = answers__new(r->sampler, r->profile, take_record, r);
+	if (!r->answers)
+		return err_set(&r->err, -ENOMEM, "out of memory");
+	code = outputs_open(r);
+	if (!code)
+		code = explain(r, sampler__load(r->sampler, &r->err),
+			       "cannot load the BPF programs");
+	if (!code)
+		code = targets_attach(r);
+	if (!code)
+		code = explain(r, sampler__start(r->sampler), "cannot start the timers");
+	r->start_ns = recording_clock_ns(CLOCK_MONOTONIC);
+	if (!code && r->child.pid)
+		code = child_go(&r->child, r->options.command, &r->err);
+	return code;
+}
+
+static void root_ended(struct recording *r, int i)
+{
+	if (r->pidfds[i].fd >= 0)
+		close(r->pidfds[i].fd);
+	r->pidfds[i].fd = -1;
+	r->ended[i] = true;
+	r->live_cnt--;
+}
+
+/* Have all roots ended? */
+static bool roots_gone(struct recording *r)
+{
+	int i;
+
+	if (poll(r->pidfds, r->options.pid_cnt, 0) > 0)
+		for (i = 0; i < r->options.pid_cnt; i++)
+			if (r->pidfds[i].revents)
+				root_ended(r, i);
+	return r->live_cnt == 0;
+}
+
+static bool image_alive(void *ctx, int32_t pid)
+{
+	(void)ctx;
+	return proc_alive(pid);
+}
+
+/* Asks /proc who still runs, now and then: about roots that have no pidfd, and, once the roots have
+ * ended, about their descendants. The end of one of these is known from an event of the kernel
+ * side, and an event can be lost. */
+static void alive_look(struct recording *r)
+{
+	uint64_t now = recording_clock_ns(CLOCK_MONOTONIC);
+	int i;
+
+	if (now - r->alive_ns < ALIVE_NS)
+		return;
+	r->alive_ns = now;
+	for (i = 0; i < r->options.pid_cnt; i++)
+		if (!r->ended[i] && r->pidfds[i].fd < 0 && !proc_alive(r->options.pids[i]))
+			root_ended(r, i);
+	if (!r->live_cnt)
+		profile__alive_each(r->profile, image_alive, NULL);
+}
+
+int recording_step(struct recording *r, int wait_ms, bool *ret_over)
+{
+	int code;
+
+	/* before the events: who has ended may have forked, and that stands in the ring */
+	alive_look(r);
+	code = take_events(r, answers__wait_ms(r->answers, wait_ms));
+	if (!code && sampler__drain_due(r->sampler))
+		code = recording_counts(r);
+	*ret_over = roots_gone(r) && !(r->options.children && profile__any_alive(r->profile));
+	return code;
+}
+
+int recording_signal(void)
+{
+	return stop_signal;
+}
+
+int recording_stop(struct recording *r)
+{
+	struct record_stats stats = {};
+	int code;
+
+	stats.duration_ns = recording_clock_ns(CLOCK_MONOTONIC) - r->start_ns;
+	sampler__stop(r->sampler);
+	code = recording_counts(r);
+	if (!code)
+		code = recording_counts(r); /* the other table's */
+	if (!code) {
+		profile__want_again(r->profile);
+		code = explain(r, answers__give(r->answers),
+			       "cannot read what the samples mean from the process");
+	}
+	sampler__ticks(r->sampler, &stats.ticks_expected, &stats.ticks_slack);
+	if (!code)
+		code = explain(r, sampler__stats(r->sampler, stats.stat),
+			       "cannot read the kernel's counters");
+	if (!code)
+		code = take_record(r, RECORD_STATS, &stats, sizeof(stats));
+	if (!code)
+		code = take_record(r, RECORD_END, NULL, 0);
+	return code;
+}
+
+void recording_free(struct recording *r)
+{
+	int i;
+
+	for (i = 0; i < r->options.output_cnt; i++)
+		output_done(&r->options.outputs[i]);
+	for (i = 0; r->pidfds && i < r->options.pid_cnt; i++)
+		if (r->pidfds[i].fd > 0)
+			close(r->pidfds[i].fd);
+	free(r->pidfds);
+	free(r->ended);
+	answers__free(r->answers);
+	sampler__free(r->sampler);
+	profile__free(r->profile);
+	buf_done(&r->counts);
+}

@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "python/stack.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/buf.h"
+#include "python/mem.h"
+#include "python/object_read.h"
+
+#define PAGE          4096
+#define CODES_KEPT    256 /* checks remembered during one walk; a power of two */
+#define INTERPS_MAX   1024
+#define READS_MIN     2 /* of a thread that runs, to compare them */
+#define READS_MAX     64
+#define READS_RUNNING 6 /* as many times running, and it is not waited for any longer */
+#define READ_AGAIN_NS 200000
+
+/* struct pthread's tid, as the C libraries have it on x86_64 (LP64): glibc's nptl/descr.h has
+ * a header of 704 bytes and a list before it (2.12 to 2.41). What is found there is used only if it is a
+ * thread of the process. */
+#define PTHREAD_SELF 0 /* tcbhead_t.tcb: points to itself */
+#define PTHREAD_TID  720
+
+struct walk {
+	struct mem *mem;
+	const struct py_abi *abi;
+	const struct py_cfg *cfg;
+	uint64_t window_start, window_end;
+	uint8_t window[PAGE + PY_FRAME_READ_MAX];
+	struct {
+		uint64_t code;
+		uint32_t check;
+	} codes[CODES_KEPT];
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
+}
+
+void stack_done(struct py_stack *stack)
+{
+	free(stack->frames);
+	*stack = (struct py_stack){};
+}
+
+/* --- which threads there are --- */
+
+/* What the C library notes of the thread's id; 0 if it is another C library. */
+static pid_t pthread_tid(struct mem *mem, uint64_t thread_id)
+{
+	uint64_t self;
+	uint32_t tid;
+
+	if (mem_u64(mem, thread_id + PTHREAD_SELF, &self) || self != thread_id ||
+	    mem_u32(mem, thread_id + PTHREAD_TID, &tid) || tid > 0x7fffffff)
+		return 0;
+	return tid;
+}
+
+static int thread_read(struct mem *mem, const struct py_abi *abi, const struct py_cfg *cfg,
+		       struct stack_thread *thread)
+{
+	uint64_t tid = 0;
+	int err;
+
+	err = mem_u64(mem, thread->tstate + cfg->tstate_thread_id, &thread->thread_id);
+	if (err || !thread->thread_id)
+		return err;
+	/* the C library's word first: it is right in a forked child too, where CPython 3.11's own
+	 * is still the parent's */
+	thread->ns_tid = pthread_tid(mem, thread->thread_id);
+	if (!thread->ns_tid && abi->off.tstate_native_thread_id &&
+	    !mem_u64(mem, thread->tstate + abi->off.tstate_native_thread_id, &tid) &&
+	    tid <= 0x7fffffff)
+		thread->ns_tid = tid;
+	return 0;
+}
+
+int stack_threads(struct mem *mem, const struct py_abi *abi, const struct py_cfg *cfg,
+		  struct buf *out)
+{
+	struct stack_thread thread = {};
+	uint32_t interps = 0, cnt = 0;
+	int err;
+
+	err = mem_u64(mem, cfg->runtime + cfg->runtime_interpreters_head, &thread.interp);
+	while (!err && thread.interp && interps++ < INTERPS_MAX) {
+		err = mem_u64(mem, thread.interp + cfg->interp_threads_head, &thread.tstate);
+		while (!err && thread.tstate) {
+			if (cnt++ == STACK_TSTATES_MAX)
+				return -E2BIG;
+			thread.ns_tid = 0;
+			err = thread_read(mem, abi, cfg, &thread);
+			if (!err)
+				err = buf_add(out, &thread, sizeof(thread));
+			if (!err)
+				err = mem_u64(mem, thread.tstate + cfg->tstate_next,
+					      &thread.tstate);
+		}
+		if (!err)
+			err = mem_u64(mem, thread.interp + cfg->interp_next, &thread.interp);
+	}
+	/* one that was freed under way ends the list, and what was read stands */
+	return out->err ? out->err : out->len ? 0 : err;
+}
+
+const struct stack_thread *stack_thread_of(const struct buf *list, pid_t ns_tid)
+{
+	const struct stack_thread *threads = (const struct stack_thread *)list->data;
+	size_t i, cnt = list->len / sizeof(*threads);
+
+	/* newest first: a thread state that its thread left behind lies further down */
+	for (i = 0; i < cnt; i++)
+		if (threads[i].ns_tid == ns_tid)
+			return &threads[i];
+	return NULL;
+}
+
+/* --- one walk --- */
+
+/* The check of the code object at `code`; 0: it is none. */
+static uint32_t code_sum(struct walk *w, uint64_t code)
+{
+	size_t slot = (code >> 4) & (CODES_KEPT - 1);
+	uint8_t facts[PY_CODE_READ_MAX], name[PY_CODE_READ_MAX];
+	struct bytes name_raw = { name, 0 };
+	uint64_t addr, type;
+
+	if (w->codes[slot].code == code)
+		return w->codes[slot].check;
+	if (w->cfg->code_read > sizeof(facts) || w->cfg->code_read < OBJECT_TYPE + 8 ||
+	    mem_read(w->mem, code, facts, w->cfg->code_read))
+		return 0;
+	memcpy(&type, facts + OBJECT_TYPE, sizeof(type));
+	if (type != w->cfg->code_type)
+		return 0;
+	if (!w->cfg->code_version && w->cfg->code_name <= w->cfg->code_read - 8 &&
+	    w->cfg->str_hash <= sizeof(name) - 8) {
+		memcpy(&addr, facts + w->cfg->code_name, sizeof(addr));
+		if (!mem_read(w->mem, addr, name, w->cfg->str_hash + 8))
+			name_raw.len = w->cfg->str_hash + 8;
+	}
+	w->codes[slot].code = code;
+	w->codes[slot].check =
+		code_check(w->abi, (struct bytes){ facts, w->cfg->code_read }, name_raw);
+	return w->codes[slot].check;
+}
+
+/* The frame at `at`: in the window already, or by a read that also takes what lies below it in the
+ * same page, where its callers are (3.11+). NULL: not to be read. */
+static const uint8_t *frame_load(struct walk *w, uint64_t at)
+{
+	uint32_t len = w->cfg->frame_read;
+	uint64_t start = at;
+
+	if (len > PY_FRAME_READ_MAX || at > UINT64_MAX - len)
+		return NULL;
+	if (at >= w->window_start && at + len <= w->window_end)
+		return w->window + (at - w->window_start);
+	if (w->cfg->flags & PY_CFG_FRAME_STACK)
+		start = at & ~(uint64_t)(PAGE - 1);
+	w->window_end = 0;
+	if (mem_read(w->mem, start, w->window, at + len - start))
+		return NULL;
+	w->window_start = start;
+	w->window_end = at + len;
+	return w->window + (at - start);
+}
+
+static uint64_t frame_u64(const struct walk *w, const uint8_t *frame, uint32_t off)
+{
+	uint64_t value = 0;
+
+	if (off + 8 <= w->cfg->frame_read)
+		memcpy(&value, frame + off, sizeof(value));
+	return value;
+}
+
+static int frame_add(struct py_stack *stack, uint64_t code, uint32_t lasti, uint32_t check)
+{
+	uint32_t cap = stack->cap ? stack->cap * 2 : 64;
+	struct py_frame *grown;
+
+	if (stack->frame_cnt == stack->cap) {
+		grown = realloc(stack->frames, cap * sizeof(*grown));
+		if (!grown)
+			return -ENOMEM;
+		stack->frames = grown;
+		stack->cap = cap;
+	}
+	stack->frames[stack->frame_cnt++] = (struct py_frame){ code, lasti, check };
+	return 0;
+}
+
+/* The first frame of the thread, or 0; -errno. It must still be this thread's state. */
+static int frame_first(struct walk *w, const struct stack_thread *thread, uint64_t *ret_frame)
+{
+	uint64_t thread_id;
+	int err;
+
+	err = mem_u64(w->mem, thread->tstate + w->cfg->tstate_thread_id, &thread_id);
+	if (!err && thread_id != thread->thread_id)
+		err = -ESTALE;
+	if (!err)
+		err = mem_u64(w->mem, thread->tstate + w->cfg->tstate_frame, ret_frame);
+	if (!err && (w->cfg->flags & PY_CFG_CFRAME) && *ret_frame)
+		err = mem_u64(w->mem, *ret_frame + w->cfg->cframe_current_frame, ret_frame);
+	return err;
+}
+
+/* Follows `previous` to the end. A cycle is found as R. P. Brent has it (1980, "An improved Monte
+ * Carlo factorization algorithm"): every frame is compared with one that is left behind at steps
+ * 1, 2, 4, 8 ... */
+static int frames_walk(struct walk *w, uint64_t at, uint32_t frames_max, struct py_stack *stack)
+{
+	uint64_t mark = 0, code, instr;
+	uint32_t step, next_mark = 1, mark_cnt = 0, check, lasti;
+	const uint8_t *frame;
+	int err;
+
+	/* shims of the C stack take turns with frames at worst */
+	for (step = 1; at && step <= 2 * frames_max + 1; step++) {
+		if (at == mark) {
+			stack->frame_cnt = mark_cnt;
+			stack->flags |= EV_STACK_UNREADABLE;
+			return 0;
+		}
+		if (step == next_mark) {
+			mark = at;
+			mark_cnt = stack->frame_cnt;
+			next_mark *= 2;
+		}
+		frame = frame_load(w, at);
+		if (!frame)
+			break;
+		at = frame_u64(w, frame, w->cfg->frame_previous);
+		if ((w->cfg->flags & PY_CFG_FRAME_OWNER) &&
+		    w->cfg->frame_owner < w->cfg->frame_read &&
+		    frame[w->cfg->frame_owner] >= w->cfg->frame_owner_skip)
+			continue;
+		if (stack->frame_cnt == frames_max) {
+			stack->flags |= EV_STACK_TRUNCATED;
+			return 0;
+		}
+		code = frame_u64(w, frame, w->cfg->frame_code);
+		check = code_sum(w, code);
+		if (!check) {
+			stack->flags |= EV_STACK_UNREADABLE;
+			return 0;
+		}
+		instr = frame_u64(w, frame, w->cfg->frame_instr);
+		lasti = w->cfg->flags & PY_CFG_INSTR_IS_PTR
+				? (uint32_t)(instr - code - w->cfg->code_start)
+				: (uint32_t)instr;
+		err = frame_add(stack, code, lasti, check);
+		if (err)
+			return err;
+	}
+	if (at)
+		stack->flags |=
+			step > 2 * frames_max + 1 ? EV_STACK_TRUNCATED : EV_STACK_UNREADABLE;
+	return 0;
+}
+
+int stack_walk(struct mem *mem, const struct py_abi *abi, const struct py_cfg *cfg,
+	       const struct stack_thread *thread, uint32_t frames_max, struct py_stack *stack)
+{
+	struct walk *w;
+	uint64_t at = 0;
+	int err = 0;
+
+	stack->frame_cnt = 0;
+	stack->flags = 0;
+	if (frames_max > STACK_FRAMES_MAX)
+		frames_max = STACK_FRAMES_MAX;
+	w = calloc(1, sizeof(*w));
+	if (!w)
+		return -ENOMEM;
+	w->mem = mem;
+	w->abi = abi;
+	w->cfg = cfg;
+	if (frame_first(w, thread, &at))
+		stack->flags = EV_STACK_UNREADABLE;
+	else
+		err = frames_walk(w, at, frames_max, stack);
+	if (!err && !stack->frame_cnt && !stack->flags)
+		stack->flags = EV_STACK_NO_FRAME;
+	free(w);
+	return err;
+}
+
+/* --- the same, with proof --- */
+
+/* What was read of a thread that ran, to compare the next reading with. */
+struct before {
+	struct py_frame *frames;
+	uint32_t frame_cnt, flags;
+	bool any;
+};
+
+static bool is_alike(const struct before *b, const struct py_stack *stack)
+{
+	return b->any && b->flags == stack->flags && b->frame_cnt == stack->frame_cnt &&
+	       (!stack->frame_cnt ||
+		!memcmp(b->frames, stack->frames, stack->frame_cnt * sizeof(stack->frames[0])));
+}
+
+static int keep(struct before *b, const struct py_stack *stack)
+{
+	struct py_frame *frames;
+
+	frames = realloc(b->frames, (stack->frame_cnt + 1) * sizeof(*frames));
+	if (!frames)
+		return -ENOMEM;
+	if (stack->frame_cnt)
+		memcpy(frames, stack->frames, stack->frame_cnt * sizeof(*frames));
+	*b = (struct before){ frames, stack->frame_cnt, stack->flags, true };
+	return 0;
+}
+
+/* One reading between two looks at the thread. 1: it is exact; 0: it ran; -errno. */
+static int read_once(struct mem *mem, const struct py_abi *abi, const struct py_cfg *cfg, pid_t pid,
+		     pid_t tid, const struct stack_thread *thread, uint32_t frames_max,
+		     struct py_stack *stack, bool *ret_blocked)
+{
+	uint64_t before = 0, after = 0;
+	bool counted;
+	int err, blocked;
+
+	err = task_runs(pid, tid, &before);
+	if (err && err != -ENODATA)
+		return err;
+	counted = !err;
+	blocked = task_blocked(pid, tid, &stack->asleep);
+	if (blocked < 0)
+		return blocked;
+	*ret_blocked = blocked;
+	if (thread)
+		err = stack_walk(mem, abi, cfg, thread, frames_max, stack);
+	else
+		err = 0;
+	if (err || !blocked || !counted)
+		return err;
+	err = task_runs(pid, tid, &after);
+	return err ? err : before == after;
+}
+
+int stack_read(struct mem *mem, const struct py_abi *abi, const struct py_cfg *cfg, pid_t pid,
+	       pid_t tid, const struct stack_thread *thread, uint32_t frames_max,
+	       uint64_t patience_ns, struct py_stack *stack)
+{
+	static const struct timespec again = { .tv_nsec = READ_AGAIN_NS };
+	uint64_t end = now_ns() + patience_ns;
+	struct before before = {};
+	int i, got = 0, running = 0;
+	bool blocked;
+
+	stack->frame_cnt = 0;
+	stack->flags = thread ? 0 : EV_STACK_NO_TSTATE;
+	stack->truth = STACK_RUNNING;
+	stack->alike = false;
+	for (i = 0; i < READS_MAX && (i < READS_MIN || now_ns() < end); i++) {
+		got = read_once(mem, abi, cfg, pid, tid, thread, frames_max, stack, &blocked);
+		if (got)
+			break;
+		running += !blocked;
+		stack->alike = is_alike(&before, stack);
+		if (running >= READS_RUNNING && stack->alike)
+			break;
+		got = keep(&before, stack);
+		if (got)
+			break;
+		if (!blocked)
+			nanosleep(&again, NULL);
+	}
+	free(before.frames);
+	if (got < 0)
+		return got;
+	if (got)
+		stack->truth = STACK_EXACT;
+	return 0;
+}
