@@ -21,12 +21,9 @@
 #ifndef UNCOIL_WALK_BPF_H
 #define UNCOIL_WALK_BPF_H
 
+#include "arch.bpf.h"
 #include "check.h"
 #include "emit.bpf.h"
-
-#include <vmlinux.h>
-
-#include <bpf/bpf_core_read.h>
 
 #define TSTATES_MAX 512 /* thread states looked at to find the current thread's */
 
@@ -64,18 +61,6 @@ static __always_inline __u32 code_u32(const struct scratch *s, __u32 off)
 	return off <= PY_CODE_READ_MAX - 4 ? *(const __u32 *)(s->code + off) : 0;
 }
 
-/* pthread_self() of the current thread. The one place that knows the architecture. */
-static __always_inline __u64 current_thread_id(void)
-{
-#if defined(__TARGET_ARCH_x86)
-	struct task_struct *task = (void *)bpf_get_current_task();
-
-	return BPF_CORE_READ(task, thread.fsbase);
-#else
-#error "thread identity is not known for this architecture"
-#endif
-}
-
 static __always_inline struct scratch *scratch_here(void)
 {
 	__u32 zero = 0;
@@ -84,7 +69,7 @@ static __always_inline struct scratch *scratch_here(void)
 }
 
 /* One thread state, or one step to the next interpreter; 1 = stop, s->tstate is the answer. */
-__noinline int tstate_step(void)
+SHARED int tstate_step(void)
 {
 	struct scratch *s = scratch_here();
 	__u64 thread_id = 0;
@@ -125,7 +110,7 @@ static long tstate_turn(__u32 i, void *found)
 /* Address of the current thread's PyThreadState, 0 if it has none, 1 if more than TSTATES_MAX had to
  * be searched: the next tick goes on where this one stopped. The list may have changed by then; what
  * is found must still name this thread, and what is not there any more cannot be read. */
-static __always_inline __u64 tstate_find(struct scratch *s, struct thread *thread)
+static __always_inline __u64 tstate_find(struct scratch *s, struct thread_seen *thread)
 {
 	const struct py_cfg *cfg = &s->cfg;
 	__u64 thread_id = 0;
@@ -151,6 +136,20 @@ static __always_inline __u64 tstate_find(struct scratch *s, struct thread *threa
 	thread->search_interp = thread->search_tstate = 0;
 	thread->tstate = s->tstate;
 	return s->tstate;
+}
+
+/* Address of the GIL's struct that this thread state takes; 0 = there is none. */
+static __always_inline __u64 gil_find(const struct scratch *s, __u64 tstate)
+{
+	const struct py_cfg *cfg = &s->cfg;
+	__u64 interp = 0, gil = 0;
+
+	if (cfg->runtime_gil)
+		return cfg->runtime + cfg->runtime_gil;
+	if (tstate <= 1 || !cfg->interp_gil || user_u64(&interp, tstate + cfg->tstate_interp) ||
+	    user_u64(&gil, interp + cfg->interp_gil))
+		return 0;
+	return gil;
 }
 
 /* Reads the code object at `code` into s->code and sums it up; 0 = it is none. */
@@ -207,7 +206,7 @@ static __always_inline int frame_load(struct scratch *s, __u64 at)
 }
 
 /* One frame; 1 = the walk is over. */
-__noinline int walk_step(void)
+SHARED int walk_step(void)
 {
 	struct scratch *s = scratch_here();
 	const struct py_cfg *cfg;
@@ -219,11 +218,11 @@ __noinline int walk_step(void)
 	cfg = &s->cfg;
 	n = s->stack.frame_cnt;
 	if (n >= EV_FRAMES_MAX) {
-		s->stack.flags |= EV_STACK_TRUNCATED;
+		s->why = EV_STACK_TRUNCATED;
 		return 1;
 	}
 	if (frame_load(s, s->at)) {
-		s->stack.flags |= EV_STACK_UNREADABLE;
+		s->why = EV_STACK_UNREADABLE;
 		return 1;
 	}
 	previous = frame_u64(s, cfg->frame_previous);
@@ -235,7 +234,7 @@ __noinline int walk_step(void)
 	code = frame_u64(s, cfg->frame_code);
 	check = code == s->code_last ? s->check_last : code_sum(s, code);
 	if (!check) {
-		s->stack.flags |= EV_STACK_UNREADABLE;
+		s->why = EV_STACK_UNREADABLE;
 		return 1;
 	}
 	s->code_last = code;
@@ -258,32 +257,43 @@ static long walk_turn(__u32 i, void *unused)
 	return walk_step() ? 1 : 0; /* the verifier wants to see 0 or 1 */
 }
 
-/* Fills s->stack's frames, flags and hash. */
-static __always_inline void walk(struct scratch *s, struct thread *thread)
+/* The thread's current frame into s->at; 0 or the flag that says why not. */
+static __always_inline __u32 frame_first(struct scratch *s, __u64 tstate)
 {
 	const struct py_cfg *cfg = &s->cfg;
-	__u64 tstate = tstate_find(s, thread), frame = 0;
+	__u64 frame = 0;
 
-	if (tstate <= 1) {
-		s->stack.flags = tstate ? EV_STACK_NOT_SEARCHED : EV_STACK_NO_TSTATE;
-		return;
-	}
+	s->at = 0;
+	s->window_end = 0; /* another tick's */
+	if (tstate <= 1)
+		return tstate ? EV_STACK_NOT_SEARCHED : EV_STACK_NO_TSTATE;
 	if (user_u64(&frame, tstate + cfg->tstate_frame) ||
 	    ((cfg->flags & PY_CFG_CFRAME) && frame &&
-	     user_u64(&frame, frame + cfg->cframe_current_frame))) {
-		s->stack.flags = EV_STACK_UNREADABLE;
+	     user_u64(&frame, frame + cfg->cframe_current_frame)))
+		return EV_STACK_UNREADABLE;
+	s->at = frame;
+	return 0;
+}
+
+/* Fills s->stack's frames, flags and hash. */
+static __always_inline void walk(struct scratch *s, __u64 tstate)
+{
+	__u32 flag = frame_first(s, tstate);
+
+	if (flag) {
+		s->stack.flags |= flag;
 		return;
 	}
-	s->at = frame;
-	s->window_end = 0; /* another tick's */
 	s->code_last = 0;
+	s->why = 0;
 	/* one more than fits, so that a stack of exactly EV_FRAMES_MAX is not "truncated"; shims of
 	 * the C stack take turns with frames at worst */
 	loop_each(2 * EV_FRAMES_MAX + 1, walk_turn, NULL);
-	if (s->at && !s->stack.flags)
-		s->stack.flags = EV_STACK_TRUNCATED;
-	if (!s->stack.frame_cnt && !s->stack.flags)
-		s->stack.flags = EV_STACK_NO_FRAME;
+	if (s->at && !s->why)
+		s->why = EV_STACK_TRUNCATED;
+	if (!s->stack.frame_cnt && !s->why)
+		s->why = EV_STACK_NO_FRAME;
+	s->stack.flags |= s->why;
 }
 
 #endif

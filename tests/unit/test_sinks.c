@@ -357,7 +357,12 @@ static void folded_time_adds_up(void **state)
 
 static void summary_time(void **state)
 {
-	static const struct report_thread thread[] = { { 42, 42, "MainThread", 2012502200 } };
+	static const struct report_thread thread[] = { { .pid = 42,
+							 .tid = 43,
+							 .name = "MainThread",
+							 .cpu_ns = 12500000,
+							 .wait_ns = 2000000000,
+							 .runq_ns = 2200 } };
 	static const struct report_self self[] = { { FRAME_STDLIB, "sleep", "time.py", 2000000000,
 						     2000000000 } };
 	struct fixture *f = timed();
@@ -365,20 +370,22 @@ static void summary_time(void **state)
 
 	f->report.threads = thread;
 	f->report.functions = self;
+	f->report.ticks = 2;
+	f->report.waits = 7;
 	f->report.thread_cnt = f->report.function_cnt = 1;
 	text = written(&sink_summary, f);
 	assert_string_equal(text, "uncoil: off-CPU profile\n"
 				  "\n"
 				  "Recorded  off-CPU, 30.0 s from 2023-11-14 22:13:20 UTC\n"
-				  "Time      2.013 s\n"
+				  "Time      2.013 s, from 2 samples and 7 waits\n"
 				  "\n"
 				  "Functions, most time of their own first\n"
 				  "     self   self%  total%  function\n"
 				  "  2.000 s  99.38%  99.38%  sleep (time.py)\n"
 				  "\n"
-				  "Threads, busiest first\n"
-				  "     time  of all      pid      tid  name\n"
-				  "  2.013 s 100.00%       42       42  MainThread\n"
+				  "Threads, most CPU time first, with all of their time\n"
+				  "      CPU   waiting run queue      pid      tid  name\n"
+				  " 12.50 ms   2.000 s  2.200 us       42       43  MainThread\n"
 				  "\n"
 				  "Hot path, outermost first\n"
 				  "    total  total%  frame\n"

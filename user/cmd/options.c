@@ -16,7 +16,7 @@
 #define RING_MAX     (256u << 20)
 #define DURATION_MAX (366ull * 86400)
 
-enum { KEY_RING_SIZE = 0x100 };
+enum { KEY_RING_SIZE = 0x100, KEY_MODE };
 
 #define OUTPUT_OPTIONS                                                                                 \
 	{ "output",                                                                                    \
@@ -34,6 +34,7 @@ enum { KEY_RING_SIZE = 0x100 };
 		  1 },                                                                                 \
 		{ "threads", 't', 0, 0, "Put a frame for the process and the thread at the root", 2 }, \
 		{ "function", 'F', 0, 0, "Functions only, no line numbers", 2 },                       \
+		{ "idle", 'i', 0, 0, "Waits for work too: event loops, accept", 2 },                   \
 	{                                                                                              \
 		"quiet", 'q', 0, 0, "Print errors only", 3                                             \
 	}
@@ -46,6 +47,11 @@ static const struct argp_option record_options[] = {
 	  0 },
 	{ "rate", 'r', "HZ", 0,
 	  "Samples per second of CPU time of each thread, 1 to 20000; default 99", 0 },
+	{ "mode", KEY_MODE, "MODE", 0,
+	  "cpu (the default); wall: CPU time and waits; offcpu: waits, and what for; gil: CPU time of "
+	  "the thread that holds the GIL",
+	  0 },
+	{ "gil", 'g', 0, 0, "The same as --mode gil", 0 },
 	{ "subprocesses", 's', 0, 0, "Follow child processes too, forked and exec'ed", 0 },
 	OUTPUT_OPTIONS,
 	{ "ring-size", KEY_RING_SIZE, "BYTES", 0,
@@ -85,6 +91,9 @@ static error_t output_parse(int key, char *arg, struct argp_state *state)
 	case 'F':
 		o->report.functions = true;
 		return 0;
+	case 'i':
+		o->report.idle = true;
+		return 0;
 	case 'q':
 		o->quiet = true;
 		return 0;
@@ -102,6 +111,32 @@ static bool seconds(const char *text, uint64_t *ret_ns)
 		return false;
 	*ret_ns = value * 1e9;
 	return true;
+}
+
+const char *options_mode_text(enum record_mode mode)
+{
+	static const char *const texts[] = { [RECORD_CPU] = "on-CPU",
+					     [RECORD_WALL] = "wall clock",
+					     [RECORD_OFFCPU] = "off-CPU",
+					     [RECORD_GIL] = "holding the GIL" };
+
+	return texts[mode];
+}
+
+static bool mode_parse(const char *text, enum record_mode *ret_mode)
+{
+	static const char *const names[] = { [RECORD_CPU] = "cpu",
+					     [RECORD_WALL] = "wall",
+					     [RECORD_OFFCPU] = "offcpu",
+					     [RECORD_GIL] = "gil" };
+	int i;
+
+	for (i = 0; i < RECORD_MODE_MAX; i++)
+		if (!strcmp(text, names[i])) {
+			*ret_mode = i;
+			return true;
+		}
+	return false;
 }
 
 static error_t record_parse(int key, char *arg, struct argp_state *state)
@@ -135,6 +170,13 @@ static error_t record_parse(int key, char *arg, struct argp_state *state)
 			return wrong(state, "the rate must be 1 to 20000 per second, not '%s'",
 				     arg);
 		o->rate_hz = value;
+		return 0;
+	case KEY_MODE:
+		if (!mode_parse(arg, &o->mode))
+			return wrong(state, "there is no mode '%s' (cpu, wall, offcpu, gil)", arg);
+		return 0;
+	case 'g':
+		o->mode = RECORD_GIL;
 		return 0;
 	case 's':
 		o->children = true;
@@ -241,6 +283,8 @@ int options_record(struct options *o, int argc, char **argv)
 		return cmd_usage("record", "give -p PID or a command, not both");
 	if (!o->pid_cnt && !o->command)
 		return cmd_usage("record", "nothing to record: give -p PID, or -- COMMAND");
+	if (o->mode == RECORD_OFFCPU)
+		o->rate_hz = 0; /* nothing is sampled */
 	if (!o->output_cnt)
 		output_default(o, "record");
 	return outputs_choose(o, "record");

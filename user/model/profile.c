@@ -108,6 +108,7 @@ static int stack_apply(struct profile *p, const struct ev_stack *ev)
 	stack->id = id;
 	stack->flags = ev->flags;
 	stack->leaf = node;
+	stack->wait = ev->wait;
 	HASH_ADD(hh, p->stacks, id, sizeof(stack->id), stack);
 	if (!stack->hh.tbl) {
 		free(stack);
@@ -300,34 +301,8 @@ static int ring_apply(struct profile *p, const void *data, size_t len, struct er
 		return exec_apply(p, ev.exec);
 	case EV_EXIT:
 		return exit_apply(p, ev.exit);
-	}
-	return 0;
-}
-
-static int counts_apply(struct profile *p, const struct record_count *counts, size_t cnt)
-{
-	struct thread *thread;
-	struct stack *stack;
-	struct stack_id id;
-	size_t i;
-
-	for (i = 0; i < cnt; i++) {
-		id = (struct stack_id){ counts[i].key.hash, counts[i].key.thread,
-					counts[i].key.image };
-		HASH_FIND(hh, p->stacks, &id, sizeof(id), stack);
-		if (!stack) {
-			/* once it is full, one cannot be told from the other */
-			if (p->full)
-				p->samples_full += counts[i].count;
-			else
-				p->samples_orphan += counts[i].count;
-			continue;
-		}
-		stack->count += counts[i].count;
-		p->samples += counts[i].count;
-		HASH_FIND(hh, p->threads, &id.thread, sizeof(id.thread), thread);
-		if (thread)
-			thread->samples += counts[i].count;
+	case EV_TIMES:
+		return profile_times(p, ev.hdr->thread, &ev.times->times);
 	}
 	return 0;
 }
@@ -483,6 +458,8 @@ static int meta_apply(struct profile *p, const void *data, size_t len, struct er
 	if (r->format != RECORD_FORMAT)
 		return err_set(err, -EINVAL, "its format is %u, and this uncoil reads %u",
 			       r->format, RECORD_FORMAT);
+	if (r->mode >= RECORD_MODE_MAX)
+		return -EINVAL;
 	left = len - sizeof(*r);
 	p->mode = string_take(&at, &left);
 	if (!p->mode || left)
@@ -510,7 +487,7 @@ int profile__apply(struct profile *p, enum record_type type, const void *data, s
 		break;
 	case RECORD_COUNTS:
 		if (len % sizeof(struct record_count) == 0)
-			code = counts_apply(p, data, len / sizeof(struct record_count));
+			code = profile_counts(p, data, len / sizeof(struct record_count));
 		break;
 	case RECORD_IMAGE:
 		code = image_apply(p, data, len);
@@ -521,6 +498,10 @@ int profile__apply(struct profile *p, enum record_type type, const void *data, s
 	case RECORD_CODE:
 		if (!code_record_decode(data, len, &ev))
 			code = code_apply(p, &ev, data, len);
+		break;
+	case RECORD_TIMES:
+		if (len % sizeof(struct record_times) == 0)
+			code = profile_times_list(p, data, len / sizeof(struct record_times));
 		break;
 	case RECORD_STATS:
 		if (len == sizeof(p->stats)) {

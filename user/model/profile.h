@@ -81,6 +81,7 @@ uint32_t profile__stacks(const struct profile *p);
 struct report_options {
 	bool threads;   /* -t: first frames for process and thread */
 	bool functions; /* -F: no lines */
+	bool idle;      /* -i: waits for work too (model/wait.h) */
 };
 
 /* Everything the profile says, to be freed with report_free(). NULL: out of memory. The profile

@@ -17,6 +17,7 @@
 #include "model/files.h"
 #include "model/profile_impl.h"
 #include "model/remarks.h"
+#include "model/wait.h"
 
 struct text {
 	UT_hash_handle hh;
@@ -182,6 +183,39 @@ static struct report_node *thread_nodes(struct built *b, struct report_node *at,
 	return at;
 }
 
+static void value_add(struct report_node *at, uint64_t value)
+{
+	if (!at)
+		return; /* out of memory: report_new() fails */
+	at->self += value;
+	for (; at; at = at->parent)
+		at->total += value;
+}
+
+/* A wait's reason stands below the frames; the run queue beside it, as what came after. */
+static void wait_nodes(struct built *b, struct report_node *at, const struct stack *stack)
+{
+	struct buf text;
+
+	buf_init(&text, 256);
+	wait_text(&stack->wait, &text);
+	if (stack->wait_ns)
+		value_add(label(b, at, FRAME_WAIT, buf_text(&text)), stack->wait_ns);
+	if (stack->runq_ns)
+		value_add(label(b, at, FRAME_WAIT, WAIT_RUNQ_TEXT), stack->runq_ns);
+	buf_done(&text);
+}
+
+/* What a stack's samples stand for: their share of the CPU time that the thread had, where that was
+ * measured; the timer's periods where it was not. */
+static uint64_t stack_cpu_ns(const struct profile *p, const struct stack *stack,
+			     const struct thread *thread)
+{
+	if (thread && thread->has_times && thread->samples)
+		return (double)thread->times.cpu_ns * stack->count / thread->samples;
+	return p->meta.rate_hz ? stack->count * (1000000000 / p->meta.rate_hz) : 0;
+}
+
 static void stack_add(struct built *b, const struct profile *p, const struct stack *stack,
 		      const struct report_options *options, const struct node **path, size_t max)
 {
@@ -205,9 +239,34 @@ static void stack_add(struct built *b, const struct profile *p, const struct sta
 			at = frame(b, at, image, path[depth], !options->functions);
 	if (!at)
 		return; /* out of memory: report_new() fails */
-	at->self += stack->count;
-	for (; at; at = at->parent)
-		at->total += stack->count;
+	if (b->report.unit == REPORT_SAMPLES)
+		value_add(at, stack->count);
+	else if (stack->flags & EV_STACK_WAIT)
+		wait_nodes(b, at, stack);
+	else
+		value_add(at, stack_cpu_ns(p, stack, thread));
+}
+
+/* What is known of a thread's time only as a sum. */
+static void thread_rest(struct built *b, const struct profile *p, const struct thread *thread,
+			const struct report_options *options)
+{
+	const struct thread_times *times = &thread->times;
+	struct report_node *at = b->report.root, *node;
+	uint64_t off = times->wait_ns + times->runq_ns;
+	struct image *image;
+
+	HASH_FIND(hh, p->images, &thread->image, sizeof(thread->image), image);
+	if (options->threads)
+		at = thread_nodes(b, at, thread, image);
+	if (p->meta.mode == RECORD_WALL && !thread->samples && times->cpu_ns) {
+		node = label(b, at, FRAME_MARK, "[on CPU, not sampled]");
+		value_add(node, times->cpu_ns);
+	}
+	if (off > thread->waits_ns) {
+		node = label(b, at, FRAME_MARK, "[waiting, stack not known]");
+		value_add(node, off - thread->waits_ns);
+	}
 }
 
 static int text_order(const char *a, const char *b)
@@ -360,6 +419,8 @@ static int thread_order(const void *pa, const void *pb)
 {
 	const struct report_thread *a = pa, *b = pb;
 
+	if (a->cpu_ns != b->cpu_ns)
+		return a->cpu_ns > b->cpu_ns ? -1 : 1;
 	if (a->samples != b->samples)
 		return a->samples > b->samples ? -1 : 1;
 	return a->tid != b->tid ? (a->tid > b->tid) - (a->tid < b->tid) : strcmp(a->name, b->name);
@@ -399,8 +460,13 @@ static void targets_list(struct built *b, const struct profile *p)
 	}
 	for (thread = p->threads; thread; thread = thread->hh.next)
 		b->threads[b->report.thread_cnt++] =
-			(struct report_thread){ thread->tgid, thread->tid, thread_name(thread),
-						thread->samples };
+			(struct report_thread){ .pid = thread->tgid,
+						.tid = thread->tid,
+						.name = thread_name(thread),
+						.samples = thread->samples,
+						.cpu_ns = thread->times.cpu_ns,
+						.wait_ns = thread->times.wait_ns,
+						.runq_ns = thread->times.runq_ns };
 	qsort(b->threads, b->report.thread_cnt, sizeof(*b->threads), thread_order);
 	for (image = p->images; image; image = image->hh.next) {
 		/* a root that has exec'ed is its last image, and children are not targets */
@@ -418,15 +484,22 @@ static void stacks_add(struct built *b, const struct profile *p,
 		       const struct report_options *options)
 {
 	const struct node **path = calloc(EV_FRAMES_MAX, sizeof(*path));
+	const struct thread *thread;
 	const struct stack *stack;
 
 	if (!path) {
 		b->no_memory = true;
 		return;
 	}
-	for (stack = p->stacks; stack; stack = stack->hh.next)
-		if (stack->count)
-			stack_add(b, p, stack, options, path, EV_FRAMES_MAX);
+	for (stack = p->stacks; stack; stack = stack->hh.next) {
+		if (!stack->count || (!options->idle && (stack->flags & EV_STACK_WAIT) &&
+				      wait_is_idle(&stack->wait)))
+			continue;
+		stack_add(b, p, stack, options, path, EV_FRAMES_MAX);
+		b->report.waits += stack->flags & EV_STACK_WAIT ? stack->count : 0;
+	}
+	for (thread = p->threads; thread && b->report.unit == REPORT_NS; thread = thread->hh.next)
+		thread_rest(b, p, thread, options);
 	free(path);
 }
 
@@ -441,13 +514,15 @@ struct report *report_new(const struct profile *p, const struct report_options *
 	root.file = root.path = intern(b, "");
 	b->report.root = child(b, NULL, &root);
 	b->report.mode = p->mode ? p->mode : "?";
-	b->report.unit = REPORT_SAMPLES;
+	b->report.unit = record_mode_waits(p->meta.mode) ? REPORT_NS : REPORT_SAMPLES;
 	b->report.rate_hz = p->meta.rate_hz;
 	b->report.start_unix_ns = p->meta.start_unix_ns;
 	b->report.duration_ns = p->stats.duration_ns;
-	b->report.samples = p->samples;
+	b->report.ticks = p->samples;
 	if (!b->no_memory)
 		stacks_add(b, p, options);
+	if (!b->no_memory)
+		b->report.samples = b->report.root->total;
 	if (!b->no_memory)
 		tree_sort(b);
 	if (!b->no_memory)
@@ -455,7 +530,7 @@ struct report *report_new(const struct profile *p, const struct report_options *
 	if (!b->no_memory)
 		targets_list(b, p);
 	if (!b->no_memory) {
-		b->remarks = remarks_new(p, &b->report.remark_cnt);
+		b->remarks = remarks_new(p, options, &b->report.remark_cnt);
 		b->report.remarks = b->remarks;
 		b->no_memory = !b->remarks;
 	}

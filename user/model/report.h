@@ -21,6 +21,7 @@ enum frame_kind {
 	FRAME_LIBRARY, /* Python under site-packages, dist-packages */
 	FRAME_STDLIB,  /* Python of the standard library, and frozen modules */
 	FRAME_MARK,    /* no frame but a remark: "[truncated]", "[no Python frame]" */
+	FRAME_WAIT,    /* no frame but what a thread waited for: "[sleep]", "[run queue]" */
 	FRAME_KIND_MAX
 };
 
@@ -57,7 +58,8 @@ struct report_target {
 struct report_thread {
 	int32_t pid, tid;
 	const char *name;
-	uint64_t samples;
+	uint64_t samples;                  /* ticks, whatever the unit */
+	uint64_t cpu_ns, wait_ns, runq_ns; /* REPORT_NS: where its time went; 0, 0, 0: not known */
 };
 
 struct report_self { /* one function's sums over the whole tree, for the summary */
@@ -73,7 +75,9 @@ struct report {
 	uint32_t rate_hz;     /* samples per second of CPU time and thread */
 	uint64_t duration_ns; /* of the recording */
 	int64_t start_unix_ns;
-	uint64_t samples; /* in the tree: root->total */
+	uint64_t samples; /* in the tree: root->total, in the report's unit */
+	uint64_t ticks;   /* samples that the tree is made from, */
+	uint64_t waits;   /* and waits */
 	struct report_node *root;
 	const struct report_target *targets;
 	uint32_t target_cnt;

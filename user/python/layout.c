@@ -112,6 +112,7 @@ static const struct {
 	F(interp_next, D_INTERP_NEXT, D_INTERP_SIZE),
 	F(interp_threads_head, D_INTERP_THREADS_HEAD, D_INTERP_SIZE),
 	F(interp_modules, D_INTERP_MODULES, D_INTERP_SIZE),
+	F(interp_gil, D_INTERP_CEVAL_GIL, D_INTERP_SIZE),
 	F(tstate_next, D_TSTATE_NEXT, D_TSTATE_SIZE),
 	F(tstate_interp, D_TSTATE_INTERP, D_TSTATE_SIZE),
 	F(tstate_thread_id, D_TSTATE_THREAD_ID, D_TSTATE_SIZE),
@@ -381,6 +382,12 @@ int layout_cfg(const struct py_found *found, const struct py_layout *layout, str
 		.str_data_max = off->str_compact_size,
 		.bytes_size = off->bytes_size,
 		.bytes_data = off->bytes_data,
+		.tstate_interp = off->tstate_interp,
+		.runtime_gil = off->runtime_gil,
+		.interp_gil = off->interp_gil,
+		.gil_size = off->gil_size,
+		.gil_holder = off->gil_holder,
+		.gil_locked = off->gil_locked,
 	};
 
 	if (layout->source.cframe_current_frame != PY_SOURCE_NONE)

@@ -17,8 +17,13 @@
 
 #define PY_OFFSETS(X)                                                                              \
 	X(runtime_interpreters_head, runtime, "_PyRuntimeState.interpreters.head")                 \
+	X(runtime_gil, runtime, "_PyRuntimeState.ceval.gil (before 3.12), or none")                \
+	X(gil_size, gil, "sizeof(struct _gil_runtime_state)")                                      \
+	X(gil_holder, gil, "_gil_runtime_state.last_holder")                                       \
+	X(gil_locked, gil, "_gil_runtime_state.locked")                                            \
 	X(interp_next, interp, "PyInterpreterState.next")                                          \
 	X(interp_threads_head, interp, "PyInterpreterState.threads.head, tstate_head before 3.11") \
+	X(interp_gil, interp, "PyInterpreterState.ceval.gil (3.12+), or none")                     \
 	X(interp_modules, interp, "PyInterpreterState.imports.modules, modules before 3.12")       \
 	X(tstate_next, tstate, "PyThreadState.next")                                               \
 	X(tstate_interp, tstate, "PyThreadState.interp")                                           \

@@ -121,8 +121,12 @@ static void put_how(struct page *page)
 	fprintf(page->out, ", %.1f s", (double)report->duration_ns / 1e9);
 	if (start && gmtime_r(&start, &tm) && strftime(when, sizeof(when), "%F %T UTC", &tm))
 		fprintf(page->out, " from %s", when);
-	fprintf(page->out, "\n%-10s%s\n", report->unit == REPORT_NS ? "Time" : "Samples",
+	fprintf(page->out, "\n%-10s%s", report->unit == REPORT_NS ? "Time" : "Samples",
 		amount_cell(report->unit, report->samples).text);
+	if (report->unit == REPORT_NS)
+		fprintf(page->out, ", from %" PRIu64 " samples and %" PRIu64 " waits",
+			report->ticks, report->waits);
+	fputc('\n', page->out);
 }
 
 static void put_functions(struct page *page)
@@ -142,6 +146,30 @@ static void put_functions(struct page *page)
 			percent(page, function->total));
 		put_frame(page, function->func, function->file, 0);
 		fputc('\n', page->out);
+	}
+}
+
+/* Where each thread's time went, all of it. */
+static void put_times(struct page *page)
+{
+	const struct report *report = page->report;
+	const struct report_thread *thread;
+	uint32_t i;
+
+	fprintf(page->out, "\nThreads, most CPU time first, with all of their time");
+	if (report->thread_cnt > ROWS_MAX)
+		fprintf(page->out, " (%d of %" PRIu32 ")", ROWS_MAX, report->thread_cnt);
+	fprintf(page->out, "\n%9s %9s %9s %8s %8s  %s\n", "CPU", "waiting", "run queue", "pid",
+		"tid", "name");
+	for (i = 0; i < report->thread_cnt && i < ROWS_MAX; i++) {
+		thread = &report->threads[i];
+		put_cell(page, thread->cpu_ns);
+		fputc(' ', page->out);
+		put_cell(page, thread->wait_ns);
+		fputc(' ', page->out);
+		put_cell(page, thread->runq_ns);
+		fprintf(page->out, " %8" PRId32 " %8" PRId32 "  %s\n", thread->pid, thread->tid,
+			shown(page, thread->name));
 	}
 }
 
@@ -230,7 +258,10 @@ static int summary_write(const struct report *report, FILE *out)
 	put_how(&page);
 	if (report->samples) {
 		put_functions(&page);
-		put_threads(&page);
+		if (report->unit == REPORT_NS)
+			put_times(&page);
+		else
+			put_threads(&page);
 		put_hot_path(&page);
 	} else {
 		fputs(report->unit == REPORT_NS
