@@ -20,7 +20,7 @@ import pytest
 TOP = pathlib.Path(__file__).resolve().parents[2]
 TARGETS = pathlib.Path(__file__).resolve().parent / "targets"
 UNCOIL = os.environ.get("UNCOIL", str(TOP / "uncoil"))
-PROGRAMS = {"on_tick", "on_fork", "on_exec", "on_exit"}
+PROGRAMS = {"on_tick", "on_switch", "on_fork", "on_exec", "on_exit"}
 WAIT = 20  # seconds; what takes longer hangs
 # what a terminal obeys: C0 but newline, DEL, C1, line separators, bidirectional overrides
 CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
