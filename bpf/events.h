@@ -75,7 +75,7 @@ _Static_assert(sizeof(struct py_frame) == 16, "wire");
 #define EV_LASTI_NONE 0xffffffffU
 
 /* Why a stack is not the whole stack. 0 = it is. A stack without frames has exactly one of the
- * EV_STACK_NO_* reasons. */
+ * reasons from EV_STACK_NO_IMAGE on. */
 enum ev_stack_flag {
 	EV_STACK_TRUNCATED = 1 << 0,  /* deeper than EV_FRAMES_MAX; the root end is missing */
 	EV_STACK_UNREADABLE = 1 << 1, /* a frame could not be read; what lies above it is missing */
@@ -85,7 +85,10 @@ enum ev_stack_flag {
 	EV_STACK_NO_FRAME = 1 << 4, /* it has one, and runs no Python function */
 	EV_STACK_NOT_SEARCHED =
 		1 << 5, /* its thread state was not among those searched in this tick */
-	EV_STACK_ALL = (1 << 6) - 1,
+	EV_STACK_UNSETTLED =
+		1
+		<< 6, /* the interpreter was between two stores that change the stack (walk.bpf.h) */
+	EV_STACK_ALL = (1 << 7) - 1,
 };
 
 /* EV_STACK: a stack that this thread is seen with for the first time since the counts were last

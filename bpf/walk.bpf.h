@@ -13,6 +13,14 @@
  * loop is bounded, every code object must have PyCode_Type as its type, and a frame that does not
  * hold is the end of the walk and is marked.
  *
+ * Half-made is a whole stack in 3.11 and 3.12, where _PyEval_EvalFrameDefault() puts a new _PyCFrame
+ * into the thread state before it fills it in (compilers join those two stores into one, some
+ * instructions later): until then it says whatever the last call left at that place of the C stack.
+ * And 3.12 ends a generator's frame (`previous` = NULL) before it makes its caller the current one.
+ * A whole stack can be told: the frame that began the cframe has the caller's current frame before it,
+ * which the caller's cframe names as well. Where the two differ nothing is believed, and the sample
+ * says so: EV_STACK_UNSETTLED. (v3.11.7, v3.12.1: Python/ceval.c, Python/bytecodes.c YIELD_VALUE.)
+ *
  * A code object's address is reused as soon as it is freed. Each frame carries a check over what
  * makes the code object this one: its name, file, first line and line table, and co_version, which
  * is new for every code object, or before 3.12 the hash of its name. The check is part of the
@@ -206,6 +214,17 @@ static __always_inline int frame_load(struct scratch *s, __u64 at)
 	return 0;
 }
 
+/* A frame that began a cframe was passed. False: it does not fit the cframe before, nothing does. */
+static __always_inline int entry_fits(struct scratch *s, __u64 previous)
+{
+	if (s->entry_due && previous != s->entry_previous) {
+		s->stack.flags = EV_STACK_UNSETTLED;
+		return 0;
+	}
+	s->entry_due = 0;
+	return 1;
+}
+
 /* One frame; 1 = the walk is over. */
 __noinline int walk_step(void)
 {
@@ -230,7 +249,7 @@ __noinline int walk_step(void)
 	if ((cfg->flags & PY_CFG_FRAME_OWNER) &&
 	    frame_u8(s, cfg->frame_owner) >= cfg->frame_owner_skip) {
 		s->at = previous;
-		return 0;
+		return !entry_fits(s, previous);
 	}
 	code = frame_u64(s, cfg->frame_code);
 	check = code == s->code_last ? s->check_last : code_sum(s, code);
@@ -250,12 +269,28 @@ __noinline int walk_step(void)
 	s->hash = check_mix(s->hash, code);
 	s->hash = check_mix(s->hash, ((__u64)check << 32) | lasti);
 	s->at = previous;
-	return 0;
+	return cfg->frame_is_entry && frame_u8(s, cfg->frame_is_entry) && !entry_fits(s, previous);
 }
 
 static long walk_turn(__u32 i, void *unused)
 {
 	return walk_step() ? 1 : 0; /* the verifier wants to see 0 or 1 */
+}
+
+/* The current frame by way of the cframe, and what the walk will check it against; 0 or -EFAULT. */
+static __always_inline int cframe_read(struct scratch *s, __u64 cframe, __u64 *ret_frame)
+{
+	__u64 both[2], at = cframe + s->cfg.cframe_current_frame; /* current_frame, previous */
+
+	if (bpf_probe_read_user(both, sizeof(both), (void *)at))
+		return -EFAULT;
+	*ret_frame = both[0];
+	if (!both[0])
+		return 0; /* no frames: the thread's first cframe, or a new greenlet's */
+	if (!both[1] || user_u64(&s->entry_previous, both[1] + s->cfg.cframe_current_frame))
+		s->stack.flags = EV_STACK_UNSETTLED;
+	s->entry_due = 1;
+	return 0;
 }
 
 /* Fills s->stack's frames, flags and hash. */
@@ -264,22 +299,28 @@ static __always_inline void walk(struct scratch *s, struct thread *thread)
 	const struct py_cfg *cfg = &s->cfg;
 	__u64 tstate = tstate_find(s, thread), frame = 0;
 
+	s->entry_due = 0;
 	if (tstate <= 1) {
 		s->stack.flags = tstate ? EV_STACK_NOT_SEARCHED : EV_STACK_NO_TSTATE;
 		return;
 	}
 	if (user_u64(&frame, tstate + cfg->tstate_frame) ||
-	    ((cfg->flags & PY_CFG_CFRAME) && frame &&
-	     user_u64(&frame, frame + cfg->cframe_current_frame))) {
+	    ((cfg->flags & PY_CFG_CFRAME) && frame && cframe_read(s, frame, &frame))) {
 		s->stack.flags = EV_STACK_UNREADABLE;
 		return;
 	}
-	s->at = frame;
+	s->at = s->stack.flags ? 0 : frame;
 	s->window_end = 0; /* another tick's */
 	s->code_last = 0;
 	/* one more than fits, so that a stack of exactly EV_FRAMES_MAX is not "truncated"; shims of
 	 * the C stack take turns with frames at worst */
 	loop_each(2 * EV_FRAMES_MAX + 1, walk_turn, NULL);
+	if (s->entry_due && (!s->at || (s->stack.flags & ~EV_STACK_TRUNCATED)))
+		s->stack.flags = EV_STACK_UNSETTLED;
+	if (s->stack.flags & EV_STACK_UNSETTLED) {
+		s->stack.frame_cnt = 0;
+		s->hash = hash_seed;
+	}
 	if (s->at && !s->stack.flags)
 		s->stack.flags = EV_STACK_TRUNCATED;
 	if (!s->stack.frame_cnt && !s->stack.flags)

@@ -18,7 +18,7 @@ struct flag_text {
 	bool is_loss;
 };
 
-#define FLAG_TEXT_CNT 6
+#define FLAG_TEXT_CNT 7
 extern const struct flag_text flag_texts[FLAG_TEXT_CNT];
 
 /* All remarks of the profile, with their text in one piece of memory to be freed. NULL: out of
