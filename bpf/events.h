@@ -76,7 +76,7 @@ _Static_assert(sizeof(struct py_frame) == 16, "wire");
 #define EV_LASTI_NONE 0xffffffffU
 
 /* Why a stack is not the whole stack. 0 = it is. A stack without frames has exactly one of the
- * EV_STACK_NO_* reasons. */
+ * reasons from EV_STACK_NO_IMAGE on. */
 enum ev_stack_flag {
 	EV_STACK_TRUNCATED = 1 << 0,  /* deeper than EV_FRAMES_MAX; the root end is missing */
 	EV_STACK_UNREADABLE = 1 << 1, /* a frame could not be read; what lies above it is missing */
@@ -87,8 +87,9 @@ enum ev_stack_flag {
 	EV_STACK_NOT_SEARCHED =
 		1 << 5,         /* its thread state was not among those searched in this tick */
 	EV_STACK_WAIT = 1 << 6, /* taken where the thread left the CPU: `wait` says why */
-	EV_STACK_NOT_WALKED =
-		1 << 7, /* it waited before the recording began, and was not read then */
+	EV_STACK_UNSETTLED =
+		1
+		<< 7, /* the interpreter was between two stores that change the stack (walk.bpf.h) */
 	EV_STACK_ALL = (1 << 8) - 1,
 };
 

@@ -44,14 +44,15 @@ struct py_cfg {
 	__u32 interp_threads_head;
 	__u32 tstate_next;
 	__u32 tstate_thread_id;
-	__u32 tstate_frame; /* current frame, or the cframe */
-	__u32 cframe_current_frame;
-	__u32 frame_read; /* bytes of a frame to read: covers all frame_* below */
+	__u32 tstate_frame;         /* current frame, or the cframe */
+	__u32 cframe_current_frame; /* its `previous` follows at once (3.11, 3.12) */
+	__u32 frame_read;           /* bytes of a frame to read: covers all frame_* below */
 	__u32 frame_previous;
 	__u32 frame_code;
 	__u32 frame_instr;
 	__u32 frame_owner;
 	__u32 frame_owner_skip;
+	__u32 frame_is_entry; /* _PyInterpreterFrame.is_entry (3.11), or 0 */
 	__u32 code_read; /* bytes of a code object to read: covers all code_* below but code_start */
 	__u32 code_firstlineno;
 	__u32 code_filename;
@@ -73,7 +74,6 @@ struct py_cfg {
 	__u32 gil_size;
 	__u32 gil_holder;
 	__u32 gil_locked;
-	__u32 pad;
 };
 _Static_assert(sizeof(struct py_cfg) == 160, "control");
 

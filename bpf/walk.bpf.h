@@ -13,6 +13,14 @@
  * loop is bounded, every code object must have PyCode_Type as its type, and a frame that does not
  * hold is the end of the walk and is marked.
  *
+ * Half-made is a whole stack in 3.11 and 3.12, where _PyEval_EvalFrameDefault() puts a new _PyCFrame
+ * into the thread state before it fills it in (compilers join those two stores into one, some
+ * instructions later): until then it says whatever the last call left at that place of the C stack.
+ * And 3.12 ends a generator's frame (`previous` = NULL) before it makes its caller the current one.
+ * A whole stack can be told: the frame that began the cframe has the caller's current frame before it,
+ * which the caller's cframe names as well. Where the two differ nothing is believed, and the sample
+ * says so: EV_STACK_UNSETTLED. (v3.11.7, v3.12.1: Python/ceval.c, Python/bytecodes.c YIELD_VALUE.)
+ *
  * A code object's address is reused as soon as it is freed. Each frame carries a check over what
  * makes the code object this one: its name, file, first line and line table, and co_version, which
  * is new for every code object, or before 3.12 the hash of its name. The check is part of the
@@ -205,6 +213,17 @@ static __always_inline int frame_load(struct scratch *s, __u64 at)
 	return 0;
 }
 
+/* A frame that began a cframe was passed. False: it does not fit the cframe before, nothing does. */
+static __always_inline int entry_fits(struct scratch *s, __u64 previous)
+{
+	if (s->entry_due && previous != s->entry_previous) {
+		s->why = EV_STACK_UNSETTLED;
+		return 0;
+	}
+	s->entry_due = 0;
+	return 1;
+}
+
 /* One frame; 1 = the walk is over. */
 SHARED int walk_step(void)
 {
@@ -229,7 +248,7 @@ SHARED int walk_step(void)
 	if ((cfg->flags & PY_CFG_FRAME_OWNER) &&
 	    frame_u8(s, cfg->frame_owner) >= cfg->frame_owner_skip) {
 		s->at = previous;
-		return 0;
+		return !entry_fits(s, previous);
 	}
 	code = frame_u64(s, cfg->frame_code);
 	check = code == s->code_last ? s->check_last : code_sum(s, code);
@@ -249,7 +268,7 @@ SHARED int walk_step(void)
 	s->hash = check_mix(s->hash, code);
 	s->hash = check_mix(s->hash, ((__u64)check << 32) | lasti);
 	s->at = previous;
-	return 0;
+	return cfg->frame_is_entry && frame_u8(s, cfg->frame_is_entry) && !entry_fits(s, previous);
 }
 
 static long walk_turn(__u32 i, void *unused)
@@ -257,38 +276,60 @@ static long walk_turn(__u32 i, void *unused)
 	return walk_step() ? 1 : 0; /* the verifier wants to see 0 or 1 */
 }
 
-/* The thread's current frame into s->at; 0 or the flag that says why not. */
+/* The current frame by way of the cframe, and what the walk will check it against; 0, or the flag that
+ * says why not. */
+static __always_inline __u32 cframe_read(struct scratch *s, __u64 cframe, __u64 *ret_frame)
+{
+	__u64 both[2], at = cframe + s->cfg.cframe_current_frame; /* current_frame, previous */
+
+	if (bpf_probe_read_user(both, sizeof(both), (void *)at))
+		return EV_STACK_UNREADABLE;
+	*ret_frame = both[0];
+	if (!both[0])
+		return 0; /* no frames: the thread's first cframe, or a new greenlet's */
+	if (!both[1] || user_u64(&s->entry_previous, both[1] + s->cfg.cframe_current_frame))
+		return EV_STACK_UNSETTLED;
+	s->entry_due = 1;
+	return 0;
+}
+
+/* The thread's current frame into s->at; 0, or the flag that says why not. */
 static __always_inline __u32 frame_first(struct scratch *s, __u64 tstate)
 {
 	const struct py_cfg *cfg = &s->cfg;
 	__u64 frame = 0;
+	__u32 flag = 0;
 
 	s->at = 0;
+	s->entry_due = 0;
 	s->window_end = 0; /* another tick's */
 	if (tstate <= 1)
 		return tstate ? EV_STACK_NOT_SEARCHED : EV_STACK_NO_TSTATE;
-	if (user_u64(&frame, tstate + cfg->tstate_frame) ||
-	    ((cfg->flags & PY_CFG_CFRAME) && frame &&
-	     user_u64(&frame, frame + cfg->cframe_current_frame)))
+	if (user_u64(&frame, tstate + cfg->tstate_frame))
 		return EV_STACK_UNREADABLE;
-	s->at = frame;
-	return 0;
+	if ((cfg->flags & PY_CFG_CFRAME) && frame)
+		flag = cframe_read(s, frame, &frame);
+	s->at = flag ? 0 : frame;
+	return flag;
 }
 
 /* Fills s->stack's frames, flags and hash. */
 static __always_inline void walk(struct scratch *s, __u64 tstate)
 {
-	__u32 flag = frame_first(s, tstate);
+	__u64 begin = s->hash;
 
-	if (flag) {
-		s->stack.flags |= flag;
-		return;
-	}
 	s->code_last = 0;
-	s->why = 0;
+	s->why = frame_first(s, tstate);
 	/* one more than fits, so that a stack of exactly EV_FRAMES_MAX is not "truncated"; shims of
 	 * the C stack take turns with frames at worst */
-	loop_each(2 * EV_FRAMES_MAX + 1, walk_turn, NULL);
+	if (!s->why)
+		loop_each(2 * EV_FRAMES_MAX + 1, walk_turn, NULL);
+	if (s->entry_due && (!s->at || (s->why & ~EV_STACK_TRUNCATED)))
+		s->why = EV_STACK_UNSETTLED;
+	if (s->why & EV_STACK_UNSETTLED) {
+		s->stack.frame_cnt = 0;
+		s->hash = begin;
+	}
 	if (s->at && !s->why)
 		s->why = EV_STACK_TRUNCATED;
 	if (!s->stack.frame_cnt && !s->why)

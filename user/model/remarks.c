@@ -31,8 +31,8 @@ const struct flag_text flag_texts[FLAG_TEXT_CNT] = {
 	  "samples in Python threads that ran no Python function" },
 	{ EV_STACK_NOT_SEARCHED, "[thread state not found]",
 	  "samples of threads not found among the first 512 thread states", true },
-	{ EV_STACK_NOT_WALKED, "[stack not read]",
-	  "waits that began before the recording, whose stack was not read then" },
+	{ EV_STACK_UNSETTLED, "[call in progress]",
+	  "samples in the midst of a call or a return, when there is no whole stack" },
 };
 
 struct remarks {

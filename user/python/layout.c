@@ -392,6 +392,9 @@ int layout_cfg(const struct py_found *found, const struct py_layout *layout, str
 
 	if (layout->source.cframe_current_frame != PY_SOURCE_NONE)
 		cfg.flags |= PY_CFG_CFRAME;
+	/* the byte before `owner`, in 3.11 only: v3.11.0 Include/internal/pycore_frame.h */
+	if (layout->abi.minor == 11)
+		cfg.frame_is_entry = off->frame_owner - 1;
 	if (off->code_start)
 		cfg.flags |= PY_CFG_INSTR_IS_PTR | PY_CFG_FRAME_STACK;
 	if (layout->abi.minor >= 12) {
