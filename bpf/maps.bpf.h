@@ -27,7 +27,12 @@ struct scratch {
 	__u64 thread_id; /* whose thread state is searched */
 	__u64 interp;    /* interpreter to look into next */
 	__u64 tstate;    /* thread state to look at next; then the one found */
-	__u64 at;        /* frame to read next */
+	__u64 loaded;    /* the thread state that `tstate_raw` is of */
+	__u64 current;   /* the thread state that holds the GIL, where there is one GIL */
+	__u64 best;      /* the best one of this thread so far, none being surely the current */
+	__u32 best_runs; /* it has frames */
+	__u32 pad2;
+	__u64 at; /* frame to read next */
 	__u64 hash;
 	__u64 window_start; /* the target's addresses that `window` holds: [start, end) */
 	__u64 window_end;
@@ -40,6 +45,7 @@ struct scratch {
 	__u32 why;            /* enum ev_stack_flag: where the walk ended before the root */
 	__u32 codes_max;      /* code objects that may be copied for this stack */
 	__u8 window[PY_WINDOW_MAX];
+	__u8 tstate_raw[PY_TSTATE_READ_MAX];
 	__u8 code[PY_CODE_READ_MAX];
 	struct ev_stack stack;
 };

@@ -13,10 +13,11 @@
 
 #include "events.h"
 
-/* Reads of the target's frame and code objects are one bounded read each; every offset below is
- * smaller than these (checked in user/python/layout.c before the map is written, masked at use). */
-#define PY_FRAME_READ_MAX 128
-#define PY_CODE_READ_MAX  256
+/* Reads of the target's thread states, frames and code objects are one bounded read each; every
+ * offset below is smaller than these (checked in user/python/layout.c before the map is written, masked at use). */
+#define PY_TSTATE_READ_MAX 256
+#define PY_FRAME_READ_MAX  128
+#define PY_CODE_READ_MAX   256
 
 /* Since 3.11 the frames of a thread lie one behind the other in its data stack, callers at lower
  * addresses: one read of this many bytes, ending with a frame, holds several of its callers. What a
@@ -40,19 +41,25 @@ struct py_cfg {
 	__u64 code_type; /* address of PyCode_Type in the target: every code object's ob_type */
 	__u32 flags;     /* enum py_cfg_flag */
 	__u32 runtime_interpreters_head;
+	__u32 runtime_tstate_current; /* who holds the GIL, 0 = see tstate_active */
 	__u32 interp_next;
 	__u32 interp_threads_head;
+	__u32 tstate_read; /* bytes of a thread state to read: covers all tstate_* below */
 	__u32 tstate_next;
 	__u32 tstate_thread_id;
-	__u32 tstate_frame;         /* current frame, or the cframe */
+	__u32 tstate_frame; /* current frame, or the cframe */
+	__u32 tstate_status;
+	__u32 tstate_active; /* mask of the bit in tstate_status: it is the one that its thread uses */
 	__u32 cframe_current_frame; /* its `previous` follows at once (3.11, 3.12) */
 	__u32 frame_read;           /* bytes of a frame to read: covers all frame_* below */
 	__u32 frame_previous;
 	__u32 frame_code;
+	__u32 frame_code_tags; /* low bits of that pointer which are not address (3.14+) */
 	__u32 frame_instr;
 	__u32 frame_owner;
 	__u32 frame_owner_skip;
 	__u32 frame_is_entry; /* _PyInterpreterFrame.is_entry (3.11), or 0 */
+	__u32 frame_tlbc;     /* index of the thread's copy of the bytecode; see code_tlbc */
 	__u32 code_read; /* bytes of a code object to read: covers all code_* below but code_start */
 	__u32 code_firstlineno;
 	__u32 code_filename;
@@ -61,6 +68,8 @@ struct py_cfg {
 	__u32 code_linetable;
 	__u32 code_version; /* co_version, unique per code object; 0 = none: the name's hash stands in */
 	__u32 code_start; /* co_code_adaptive */
+	__u32 code_tlbc;  /* the threads' copies of it: { size, addresses[] }; 0 = there are none */
+	__u32 object_type; /* PyObject.ob_type */
 	__u32 str_length;
 	__u32 str_hash;
 	__u32 str_state;
@@ -74,8 +83,9 @@ struct py_cfg {
 	__u32 gil_size;
 	__u32 gil_holder;
 	__u32 gil_locked;
+	__u32 pad;
 };
-_Static_assert(sizeof(struct py_cfg) == 160, "control");
+_Static_assert(sizeof(struct py_cfg) == 200, "control");
 
 enum proc_state {
 	PROC_UNKNOWN, /* followed, and it is not known (yet) to run Python */

@@ -8,6 +8,12 @@
  * pid-namespace arithmetic and exists in every version. It is searched once per thread; after that
  * the remembered thread state is asked whether it still says so.
  *
+ * A thread may have several thread states, one in each interpreter that it has run code of, and the
+ * others' frames lie still: only the current one is the answer. Since 3.12 a thread state says so
+ * itself (_status.active); before, one GIL for all knows its holder (gilstate.tstate_current). A
+ * thread that runs C code without the GIL has no current thread state: it is the innermost that it
+ * will come back to - the first one with frames in the interpreters' order, which is newest first.
+ *
  * The sampled thread is stopped in this very interrupt, so its frames do not move while they are
  * read; they may be half-made, though, and whatever is read is the target's word. Therefore: every
  * loop is bounded, every code object must have PyCode_Type as its type, and a frame that does not
@@ -76,11 +82,51 @@ static __always_inline struct scratch *scratch_here(void)
 	return bpf_map_lookup_elem(&scratches, &zero);
 }
 
-/* One thread state, or one step to the next interpreter; 1 = stop, s->tstate is the answer. */
+static __always_inline int tstate_load(struct scratch *s, __u64 tstate)
+{
+	__u32 len = s->cfg.tstate_read;
+
+	s->loaded = 0;
+	if (len > PY_TSTATE_READ_MAX || bpf_probe_read_user(s->tstate_raw, len, (void *)tstate))
+		return -EFAULT;
+	s->loaded = tstate;
+	return 0;
+}
+
+static __always_inline __u64 tstate_u64(const struct scratch *s, __u32 off)
+{
+	return off <= PY_TSTATE_READ_MAX - 8 ? *(const __u64 *)(s->tstate_raw + off) : 0;
+}
+
+/* Of the thread state that is loaded: is it this thread's, and the one that it uses now? */
+static __always_inline int tstate_is_mine(const struct scratch *s)
+{
+	return tstate_u64(s, s->cfg.tstate_thread_id) == s->thread_id;
+}
+
+static __always_inline int tstate_is_current(const struct scratch *s)
+{
+	const struct py_cfg *cfg = &s->cfg;
+
+	if (cfg->tstate_active)
+		return !!((__u32)tstate_u64(s, cfg->tstate_status) & cfg->tstate_active);
+	return s->loaded == s->current;
+}
+
+static __always_inline int tstate_frame(const struct scratch *s, __u64 *ret_frame)
+{
+	*ret_frame = tstate_u64(s, s->cfg.tstate_frame);
+	if ((s->cfg.flags & PY_CFG_CFRAME) && *ret_frame)
+		return user_u64(ret_frame, *ret_frame + s->cfg.cframe_current_frame);
+	return 0;
+}
+
+/* One thread state, or one step to the next interpreter; 1 = stop, s->tstate is the current one or
+ * 0, and then s->best the one that it may be. */
 SHARED int tstate_step(void)
 {
 	struct scratch *s = scratch_here();
-	__u64 thread_id = 0;
+	__u64 frame = 0;
 
 	if (!s)
 		return 1;
@@ -94,16 +140,25 @@ SHARED int tstate_step(void)
 		}
 		return 0;
 	}
-	if (user_u64(&thread_id, s->tstate + s->cfg.tstate_thread_id)) {
+	if (tstate_load(s, s->tstate)) {
 		s->tstate = 0;
 		return 1;
 	}
-	if (thread_id == s->thread_id)
-		return 1;
-	if (user_u64(&s->tstate, s->tstate + s->cfg.tstate_next)) {
-		s->tstate = 0;
-		return 1;
+	if (tstate_is_mine(s)) {
+		if (tstate_is_current(s))
+			return 1;
+		if (!s->best_runs) {
+			s->best_runs = !tstate_frame(s, &frame) && frame;
+			if (s->best_runs || !s->best)
+				s->best = s->loaded;
+		}
+		/* an interpreter has one for each thread, and this is the last interpreter */
+		if (!s->interp) {
+			s->tstate = 0;
+			return 1;
+		}
 	}
+	s->tstate = tstate_u64(s, s->cfg.tstate_next);
 	return 0;
 }
 
@@ -115,35 +170,64 @@ static long tstate_turn(__u32 i, void *found)
 	return 1;
 }
 
-/* Address of the current thread's PyThreadState, 0 if it has none, 1 if more than TSTATES_MAX had to
- * be searched: the next tick goes on where this one stopped. The list may have changed by then; what
- * is found must still name this thread, and what is not there any more cannot be read. */
+/* Are there other interpreters than the main one? `main` follows `head`, which is the newest (struct
+ * pyinterpreters, v3.8 to v3.15 Include/internal/pycore_runtime*.h). */
+static __always_inline int interps_many(const struct scratch *s)
+{
+	__u64 head_main[2];
+
+	return bpf_probe_read_user(head_main, sizeof(head_main),
+				   (void *)(s->cfg.runtime + s->cfg.runtime_interpreters_head)) ||
+	       head_main[0] != head_main[1];
+}
+
+/* Address of the current thread's PyThreadState, which is loaded then; 0 if it has none, 1 if more
+ * than TSTATES_MAX had to be searched: the next tick goes on where this one stopped. The list may
+ * have changed by then; what is found must still name this thread, and what is not there any more
+ * cannot be read. */
 static __always_inline __u64 tstate_find(struct scratch *s, struct thread_seen *thread)
 {
 	const struct py_cfg *cfg = &s->cfg;
-	__u64 thread_id = 0;
 	int found = 0;
 
-	if (thread->tstate && !user_u64(&thread_id, thread->tstate + cfg->tstate_thread_id) &&
-	    thread_id == thread->thread_id)
-		return thread->tstate;
-	thread->thread_id = current_thread_id();
-	thread->tstate = 0;
 	s->thread_id = thread->thread_id;
+	s->best = s->current = 0;
+	s->best_runs = 0;
+	if (cfg->runtime_tstate_current)
+		user_u64(&s->current, cfg->runtime + cfg->runtime_tstate_current);
+	if (thread->tstate && !tstate_load(s, thread->tstate) && tstate_is_mine(s)) {
+		/* one that waits is nobody's current one, and the only one of its thread if there
+		 * is but one interpreter */
+		if (tstate_is_current(s) || !interps_many(s))
+			return thread->tstate;
+	} else {
+		thread->tstate = 0;
+		s->thread_id = thread->thread_id = current_thread_id();
+	}
+	if (s->current && !tstate_load(s, s->current) && tstate_is_mine(s)) {
+		thread->tstate = s->current;
+		return s->current;
+	}
 	s->interp = thread->search_interp;
 	s->tstate = thread->search_tstate;
 	if (!s->thread_id || (!s->interp && !s->tstate &&
 			      user_u64(&s->interp, cfg->runtime + cfg->runtime_interpreters_head)))
 		return 0;
 	loop_each(TSTATES_MAX, tstate_turn, &found);
-	if (!found) {
+	/* too many to be searched: what was its thread state is better than none */
+	if (!found && !s->best && !thread->tstate) {
 		thread->search_interp = s->interp;
 		thread->search_tstate = s->tstate;
 		return 1;
 	}
 	thread->search_interp = thread->search_tstate = 0;
-	thread->tstate = s->tstate;
-	return s->tstate;
+	if (found && s->tstate)
+		thread->tstate = s->tstate;
+	else if (found || s->best)
+		thread->tstate = s->best;
+	if (thread->tstate && s->loaded != thread->tstate && tstate_load(s, thread->tstate))
+		thread->tstate = 0;
+	return thread->tstate;
 }
 
 /* Address of the GIL's struct that this thread state takes; 0 = there is none. */
@@ -169,7 +253,7 @@ static __always_inline __u32 code_sum(struct scratch *s, __u64 code)
 
 	if (len > PY_CODE_READ_MAX || bpf_probe_read_user(s->code, len, (void *)code))
 		return 0;
-	if (code_u64(s, 8) != cfg->code_type)
+	if (code_u64(s, cfg->object_type) != cfg->code_type)
 		return 0;
 	name = code_u64(s, cfg->code_name);
 	hash = check_mix(hash, code_u32(s, cfg->code_firstlineno));
@@ -224,12 +308,28 @@ static __always_inline int entry_fits(struct scratch *s, __u64 previous)
 	return 1;
 }
 
+/* Where the bytecode begins that this frame runs: a free-threaded build gives each thread its own
+ * copy (Include/cpython/code.h, _PyCodeArray; index 0 is the code object's own). 0 = not readable. */
+static __always_inline __u64 bytecode_start(const struct scratch *s, __u64 code)
+{
+	const struct py_cfg *cfg = &s->cfg;
+	__u64 start = code + cfg->code_start;
+	__u32 index;
+
+	if (!cfg->code_tlbc)
+		return start;
+	index = (__u32)frame_u64(s, cfg->frame_tlbc);
+	if (index && user_u64(&start, code_u64(s, cfg->code_tlbc) + 8 + (__u64)index * 8))
+		return 0;
+	return start;
+}
+
 /* One frame; 1 = the walk is over. */
 SHARED int walk_step(void)
 {
 	struct scratch *s = scratch_here();
 	const struct py_cfg *cfg;
-	__u64 code, instr, previous;
+	__u64 code, instr, previous, start;
 	__u32 n, check, lasti;
 
 	if (!s || !s->at)
@@ -250,7 +350,7 @@ SHARED int walk_step(void)
 		s->at = previous;
 		return !entry_fits(s, previous);
 	}
-	code = frame_u64(s, cfg->frame_code);
+	code = frame_u64(s, cfg->frame_code) & ~(__u64)cfg->frame_code_tags;
 	check = code == s->code_last ? s->check_last : code_sum(s, code);
 	if (!check) {
 		s->why = EV_STACK_UNREADABLE;
@@ -259,8 +359,11 @@ SHARED int walk_step(void)
 	s->code_last = code;
 	s->check_last = check;
 	instr = frame_u64(s, cfg->frame_instr);
-	lasti = cfg->flags & PY_CFG_INSTR_IS_PTR ? (__u32)(instr - code - cfg->code_start)
-						 : (__u32)instr;
+	lasti = (__u32)instr;
+	if (cfg->flags & PY_CFG_INSTR_IS_PTR) {
+		start = bytecode_start(s, code);
+		lasti = start ? (__u32)(instr - start) : EV_LASTI_NONE;
+	}
 	s->stack.frames[n].code = code;
 	s->stack.frames[n].lasti = lasti;
 	s->stack.frames[n].check = check;
@@ -296,8 +399,7 @@ static __always_inline __u32 cframe_read(struct scratch *s, __u64 cframe, __u64 
 /* The thread's current frame into s->at; 0, or the flag that says why not. */
 static __always_inline __u32 frame_first(struct scratch *s, __u64 tstate)
 {
-	const struct py_cfg *cfg = &s->cfg;
-	__u64 frame = 0;
+	__u64 frame;
 	__u32 flag = 0;
 
 	s->at = 0;
@@ -305,9 +407,8 @@ static __always_inline __u32 frame_first(struct scratch *s, __u64 tstate)
 	s->window_end = 0; /* another tick's */
 	if (tstate <= 1)
 		return tstate ? EV_STACK_NOT_SEARCHED : EV_STACK_NO_TSTATE;
-	if (user_u64(&frame, tstate + cfg->tstate_frame))
-		return EV_STACK_UNREADABLE;
-	if ((cfg->flags & PY_CFG_CFRAME) && frame)
+	frame = tstate_u64(s, s->cfg.tstate_frame);
+	if ((s->cfg.flags & PY_CFG_CFRAME) && frame)
 		flag = cframe_read(s, frame, &frame);
 	s->at = flag ? 0 : frame;
 	return flag;
