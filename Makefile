@@ -77,13 +77,12 @@ $(O)/flame_%.h: user/sink/flame.%
 	@mkdir -p $(@D)
 	$(Q)(printf 'static const char flame_$*[] = {\n'; xxd -i <$<; printf ', 0\n};\n') >$@
 
-# names of system calls, as the kernel's headers have them
-$(O)/user/os/task.o: $(O)/syscalls.h
+# names of system calls, by number
+$(O)/user/os/syscall.o: $(O)/syscalls.h
 $(O)/syscalls.h:
-	$(call msg,GEN,$@)
 	@mkdir -p $(@D)
 	$(Q)echo '#include <asm/unistd.h>' | $(CC) -E -dM - | \
-		sed -n 's/^#define __NR_\([a-z0-9_]*\) [0-9]*$$/[__NR_\1] = "\1",/p' | sort >$@
+		sed -nE 's/^#define __NR_([a-z0-9_]+) ([0-9]+)$$/[\2] = "\1",/p' | sort -t[ -k2n >$@
 
 # --- tests
 $(O)/tests/unit/%: tests/unit/%.c $(O)/libuncoil.a

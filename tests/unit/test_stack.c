@@ -16,6 +16,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "image.h"
+#include "os/syscall.h"
 #include "python/layout.h"
 #include "python/stack.h"
 

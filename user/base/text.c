@@ -187,3 +187,58 @@ int text_json(struct buf *out, const char *text)
 	walk(out, text, strlen(text), quote_json);
 	return buf_str(out, "\"");
 }
+
+/* Columns of a character on a terminal: Unicode 15, EastAsianWidth W and F by whole blocks, and the
+ * blocks of combining marks. What this gets wrong shifts the rest of a line, no more. */
+static size_t columns(uint32_t cp)
+{
+	static const struct {
+		uint32_t first, last;
+		size_t columns;
+	} blocks[] = {
+		{ 0x300, 0x36f, 0 },     { 0x200b, 0x200f, 0 }, { 0x20d0, 0x20ff, 0 },
+		{ 0xfe00, 0xfe0f, 0 },   { 0x1100, 0x115f, 2 }, { 0x2e80, 0xa4cf, 2 },
+		{ 0xac00, 0xd7a3, 2 },   { 0xf900, 0xfaff, 2 }, { 0xfe30, 0xfe6f, 2 },
+		{ 0xff00, 0xff60, 2 },   { 0xffe0, 0xffe6, 2 }, { 0x1f300, 0x1faff, 2 },
+		{ 0x20000, 0x3fffd, 2 },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(blocks) / sizeof(blocks[0]); i++)
+		if (cp >= blocks[i].first && cp <= blocks[i].last)
+			return blocks[i].columns;
+	return 1;
+}
+
+size_t text_fit(struct buf *out, const char *text, size_t cols)
+{
+	struct buf shown;
+	size_t at = 0, used = 0, cut = 0, cut_used = 0, size, width;
+	uint32_t cp;
+
+	/* escapes are four columns for a byte at the worst, U+FFFD three bytes; beyond what fits
+	 * nothing is looked at */
+	buf_init(&shown, 8 * strlen(text) + 1);
+	text_terminal(&shown, text);
+	while (at < shown.len) {
+		size = decode((const unsigned char *)shown.data + at, shown.len - at, &cp);
+		width = columns(cp);
+		if (used + width > cols)
+			break;
+		at += size;
+		used += width;
+		if (used < cols) { /* with room for the ellipsis behind it */
+			cut = at;
+			cut_used = used;
+		}
+	}
+	if (at == shown.len) {
+		buf_add(out, shown.data, shown.len);
+	} else if (cols) {
+		buf_add(out, shown.data, cut);
+		buf_str(out, "\xe2\x80\xa6");
+		used = cut_used + 1;
+	}
+	buf_done(&shown);
+	return used;
+}

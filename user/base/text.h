@@ -34,4 +34,8 @@ int text_folded(struct buf *out, const char *text);
 /* for a JSON or JavaScript string inside <script>: quoted, with < > & and U+2028/9 as \uNNNN */
 int text_json(struct buf *out, const char *text);
 
+/* for one line of a screen, as text_terminal(), and cut to `cols` columns with "\u2026" where it is
+ * longer. Returns how many columns it takes. */
+size_t text_fit(struct buf *out, const char *text, size_t cols);
+
 #endif

@@ -14,6 +14,7 @@
 #include "os/proc.h"
 #include "os/syscall.h"
 #include "probe/sampler.h"
+#include "python/gil.h"
 #include "python/mem.h"
 #include "python/stack.h"
 
@@ -34,21 +35,11 @@ static void file_facts(const struct asleep *a, int fd, struct wait *wait)
 	wait->mode = st.st_mode;
 }
 
-static bool in_gil(const struct asleep *a, const struct stack_thread *thread, uint64_t futex)
-{
-	uint64_t gil = 0;
-
-	if (a->cfg->runtime_gil)
-		gil = a->cfg->runtime + a->cfg->runtime_gil;
-	else if (thread && a->cfg->interp_gil)
-		mem_u64(a->mem, thread->interp + a->cfg->interp_gil, &gil);
-	return gil && futex - gil < a->cfg->gil_size;
-}
-
 static void wait_facts(const struct asleep *a, const struct stack_thread *thread,
 		       const struct task_syscall *at, struct wait *wait)
 {
 	struct pollfd one;
+	struct gil gil;
 
 	wait->syscall = at->nr < SYSCALLS_MAX ? at->nr : -1;
 	wait->state = TASK_INTERRUPTIBLE;
@@ -65,7 +56,8 @@ static void wait_facts(const struct asleep *a, const struct stack_thread *thread
 		wait->cnt = at->args[0] ? 2 : 0;
 		break;
 	case SYSCALL_FUTEX:
-		if (in_gil(a, thread, at->args[0]))
+		if (thread && gil_read(a->mem, a->abi, a->cfg->runtime, thread->interp, &gil) &&
+		    gil_has_futex(&gil, at->args[0]))
 			wait->flags |= WAIT_GIL;
 		break;
 	case SYSCALL_OTHER:

@@ -9,6 +9,8 @@
 static const struct command commands[] = {
 	{ "record", cmd_record, "sample where a Python process spends its CPU time" },
 	{ "replay", cmd_replay, "write the same outputs again from a journal, without root" },
+	{ "top", cmd_top, "show, live, where the CPU time goes" },
+	{ "dump", cmd_dump, "print what every thread does at this moment" },
 	{ "doctor", cmd_doctor, "say what works here and on a process, what doesn't, and why" },
 };
 #define COMMAND_CNT (sizeof(commands) / sizeof(commands[0]))
@@ -27,6 +29,8 @@ static void help(FILE *out)
 	      "Examples:\n"
 	      "  sudo uncoil record -p 1234 -d 10 -o flame.svg\n"
 	      "  sudo uncoil record -o flame.svg -- python3 script.py\n"
+	      "  sudo uncoil top -p 1234\n"
+	      "  sudo uncoil dump -p 1234\n"
 	      "  sudo uncoil doctor -p 1234\n",
 	      out);
 }

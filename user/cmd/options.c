@@ -290,6 +290,40 @@ int options_record(struct options *o, int argc, char **argv)
 	return outputs_choose(o, "record");
 }
 
+static const struct argp_option top_options[] = {
+	{ "pid", 'p', "PID", 0, "Watch the process PID. Repeatable", 0 },
+	{ "rate", 'r', "HZ", 0,
+	  "Samples per second of CPU time of each thread, 1 to 20000; default 99", 0 },
+	{ "subprocesses", 's', 0, 0, "Watch child processes too, forked and exec'ed", 0 },
+	{ 0 },
+};
+
+static const char top_doc[] =
+	"Shows, live, where the CPU time of Python processes goes: by function, line, thread or file; "
+	"press ? for the keys.\v"
+	"The processes are not changed, restarted or paused. Exit status: 0 done; 1 failed; 2 wrong "
+	"usage; 3 done, but samples were lost.\n\n"
+	"Example:\n"
+	"  uncoil top -s -p 1234";
+
+int options_top(struct options *o, int argc, char **argv)
+{
+	static const struct argp argp = { top_options, record_parse, "-p PID", top_doc,
+					  NULL,        NULL,         NULL };
+
+	*o = (struct options){ .rate_hz = RATE_DEFAULT, .ring_bytes = RING_DEFAULT };
+	argp_err_exit_status = EXIT_USAGE;
+	argv[0] = "uncoil top";
+	if (argp_parse(&argp, argc, argv, 0, NULL, o))
+		return EXIT_USAGE;
+	if (o->command)
+		return cmd_usage("top", "'%s' is one word too many; a process is given as -p PID",
+				 o->command[0]);
+	if (!o->pid_cnt)
+		return cmd_usage("top", "no process given: uncoil top -p PID");
+	return 0;
+}
+
 static const char replay_doc[] =
 	"Writes the outputs of a recording from its journal (record -f raw), byte for byte as record "
 	"itself would have. Needs neither root nor the process.\v"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The command lines of record and replay. */
+/* The command lines of record, top and replay. */
 #ifndef UNCOIL_CMD_OPTIONS_H
 #define UNCOIL_CMD_OPTIONS_H
 
@@ -35,6 +35,7 @@ const char *options_mode_text(enum record_mode mode);
 
 /* 0, or an exit code (EXIT_USAGE with its sentence printed). */
 int options_record(struct options *o, int argc, char **argv);
+int options_top(struct options *o, int argc, char **argv);
 int options_replay(struct options *o, int argc, char **argv);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What was lost, cut or not known: the remarks of a report, for report.c only. */
+/* What was lost, cut or not known: the remarks of a report, for report.c; and the marks of stacks. */
 #ifndef UNCOIL_MODEL_REMARKS_H
 #define UNCOIL_MODEL_REMARKS_H
 

@@ -151,13 +151,9 @@ static struct report_node *frame(struct built *b, struct report_node *parent,
 	return parent ? child(b, parent, &like) : NULL;
 }
 
-/* Since 3.12 the interpreter runs a shim below each __init__ that it calls itself, with the frame of
- * a code object that is no function of anybody's: _Py_InitCleanup, Python/specialize.c of 3.12 and
- * 3.13; its file and its name are both "__init__". */
 static bool is_shim(const struct code *code)
 {
-	return code->decoded && !strcmp(code->py.name, "__init__") &&
-	       !strcmp(code->py.filename, "__init__");
+	return code->decoded && code_is_shim(&code->py);
 }
 
 static const char *thread_name(const struct thread *thread)

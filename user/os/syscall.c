@@ -4,6 +4,11 @@
 #include <stddef.h>
 #include <sys/syscall.h>
 
+/* From the kernel's own header, made at build time: [0] = "read", ... */
+static const char *const names[] = {
+#include "syscalls.h"
+};
+
 static const struct {
 	int nr;
 	enum syscall_kind kind;
@@ -76,4 +81,9 @@ enum syscall_does syscall_does(int nr)
 		if (known[i].nr == nr)
 			return known[i].does;
 	return DOES_OTHER;
+}
+
+const char *syscall_name(int nr)
+{
+	return nr >= 0 && (size_t)nr < sizeof(names) / sizeof(names[0]) ? names[nr] : NULL;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a thread that sleeps in a system call waits for, by the call's number on the architecture
- * that uncoil is built for. (Their names: os/task.h.)
+ * System calls of the architecture that uncoil is built for, by number: names, and what a thread
+ * that sleeps in one waits for.
  */
 #ifndef UNCOIL_OS_SYSCALL_H
 #define UNCOIL_OS_SYSCALL_H
@@ -9,6 +9,9 @@
 #include <stdint.h>
 
 #include "shared.h"
+
+/* "futex"; NULL: no such number when this was built. */
+const char *syscall_name(int nr);
 
 /* What its arguments say of what it waits on (for the kernel side's table). */
 enum syscall_kind syscall_kind(int nr);

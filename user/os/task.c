@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 /* Reads a file of /proc/PID/task/TID whole; its length, NUL-terminated, or -errno. */
@@ -102,13 +101,4 @@ int task_info(pid_t pid, pid_t tid, struct task_info *ret_info)
 		info.ns_tid = strtol(ns + 1, &end, 10);
 	*ret_info = info;
 	return 0;
-}
-
-const char *syscall_name(int nr)
-{
-	static const char *const names[] = {
-#include "syscalls.h"
-	};
-
-	return nr >= 0 && (size_t)nr < sizeof(names) / sizeof(names[0]) ? names[nr] : NULL;
 }

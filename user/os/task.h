@@ -47,7 +47,4 @@ struct task_info {
 /* -ESRCH: the thread is gone. */
 int task_info(pid_t pid, pid_t tid, struct task_info *ret_info);
 
-/* "epoll_wait"; NULL for a number that was unknown when uncoil was built. */
-const char *syscall_name(int nr);
-
 #endif

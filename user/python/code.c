@@ -191,6 +191,11 @@ bool code_partial(const struct py_code *code)
 	       code->lines_cut;
 }
 
+bool code_is_shim(const struct py_code *code)
+{
+	return !strcmp(code->name, "__init__") && !strcmp(code->filename, "__init__");
+}
+
 #define SWAP(a, b)                       \
 	do {                             \
 		__typeof__(a) swap_ = a; \

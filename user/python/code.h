@@ -60,6 +60,11 @@ bool code_partial(const struct py_code *code);
 /* Takes the parts of `fresh` that tell more; what is left of it is to be freed. */
 void code_merge(struct py_code *code, struct py_code *fresh);
 
+/* Since 3.12 the interpreter runs a shim below each __init__ that it calls itself, with the frame of
+ * a code object that is no function of anybody's: _Py_InitCleanup, Python/specialize.c of 3.12 and
+ * 3.13; its file and its name are both "__init__". */
+bool code_is_shim(const struct py_code *code);
+
 /* The sum that travels in py_frame.check: over the identity fields in `facts`, plus the name's hash
  * where the version has no co_version (code_version offset 0). `name` is the raw str object, at
  * least up to its hash. bpf/walk.bpf.h computes the same one. */

@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * uncoil dump: what every thread of a process does at this moment, as text for people or as JSON.
+ *
+ *	Process 1234: python3 app.py
+ *	CPython 3.11.2 (/usr/bin/python3.11); thread 1240 had the GIL
+ *
+ *	Thread 1234 (idle): "MainThread"
+ *	  in epoll_wait, fd 5 (anon_inode:[eventpoll])
+ *	    select (selectors.py:468)
+ *	    main (app.py:20)
+ */
+#include <argp.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/text.h"
+#include "cmd/cmd.h"
+#include "cmd/snapshot.h"
+#include "model/remarks.h"
+#include "os/family.h"
+
+#define PIDS_MAX    1023
+#define TEXT_MAX    (256u << 20) /* of one process: every frame of every thread fits */
+#define JSON_FORMAT 1            /* raised when a field changes its meaning or goes */
+
+struct dump {
+	pid_t pids[PIDS_MAX];
+	int pid_cnt;
+	bool json, children, functions;
+	int shown; /* processes so far */
+};
+
+static const char *const does_words[] = {
+	[THREAD_ACTIVE] = "active",
+	[THREAD_IDLE] = "idle",
+	[THREAD_WAITS_GIL] = "waits for the GIL",
+};
+
+static const char *state_word(const struct snapshot_thread *t)
+{
+	switch (t->state) {
+	case 'D':
+		return "in an uninterruptible wait";
+	case 'T':
+		return "stopped by a signal";
+	case 't':
+		return "stopped by a debugger";
+	}
+	return NULL;
+}
+
+/* --- for people --- */
+
+static void head_text(const struct snapshot *s, struct buf *out)
+{
+	char version[24];
+
+	buf_fmt(out, "Process %d: ", s->pid);
+	text_terminal(out, s->command);
+	/* the path is escaped already */
+	buf_fmt(out, "\nCPython %s (%s); ", python_version(s->py.hex, version), s->py.path);
+	if (!s->gil.addr)
+		buf_str(out, "who has the GIL is not known");
+	else if (!s->gil.locked)
+		buf_str(out, "nobody had the GIL");
+	else if (s->gil_tid)
+		buf_fmt(out, "thread %d had the GIL", s->gil_tid);
+	else
+		buf_str(out, "the GIL's holder has ended");
+	buf_str(out, "\n");
+}
+
+static void wait_text(const struct snapshot_thread *t, struct buf *out)
+{
+	const char *state = state_word(t);
+
+	if (t->stack.truth != STACK_EXACT) {
+		if (t->stack.frame_cnt)
+			buf_fmt(out, "  it ran while it was read: its stack may be torn%s\n",
+				t->stack.alike ? ", though two readings were alike" : "");
+		return;
+	}
+	if (!t->syscall && !state)
+		return;
+	buf_fmt(out, "  %s%s%s%s", t->syscall ? "in " : "", t->syscall ? t->syscall : "",
+		t->syscall && state ? ", " : "", state ? state : "");
+	if (t->fd >= 0) {
+		buf_fmt(out, ", fd %d", t->fd);
+		if (t->target) {
+			buf_str(out, " (");
+			text_terminal(out, t->target);
+			buf_str(out, ")");
+		}
+	}
+	buf_str(out, "\n");
+}
+
+static void marks_text(uint32_t flags, struct buf *out)
+{
+	size_t i;
+
+	for (i = 0; i < FLAG_TEXT_CNT; i++)
+		if (flags & flag_texts[i].flag)
+			buf_fmt(out, "    %s\n", flag_texts[i].mark);
+}
+
+static void thread_text(const struct dump *d, const struct snapshot *s,
+			const struct snapshot_thread *t, struct buf *out)
+{
+	struct snapshot_frame frame;
+	uint32_t i;
+
+	buf_fmt(out, "\nThread %d (%s%s): \"", t->tid, does_words[t->does],
+		t->has_gil ? "+gil" : "");
+	text_terminal(out, t->name);
+	buf_str(out, "\"\n");
+	wait_text(t, out);
+	for (i = 0; i < t->stack.frame_cnt; i++) {
+		if (!snapshot_frame(s, &t->stack.frames[i], &frame))
+			continue;
+		buf_str(out, "    ");
+		text_terminal(out, frame.func);
+		if (*frame.file) {
+			buf_str(out, " (");
+			text_terminal(out, frame.file);
+			if (frame.line && !d->functions)
+				buf_fmt(out, ":%d", frame.line);
+			buf_str(out, ")");
+		}
+		buf_str(out, "\n");
+	}
+	marks_text(t->stack.flags, out);
+}
+
+static void process_text(const struct dump *d, const struct snapshot *s, struct buf *out)
+{
+	int i;
+
+	if (d->shown)
+		buf_str(out, "\n");
+	head_text(s, out);
+	for (i = 0; i < s->thread_cnt; i++)
+		thread_text(d, s, &s->threads[i], out);
+	if (s->gone_cnt)
+		buf_fmt(out, "\n%d threads ended while they were looked at\n", s->gone_cnt);
+}
+
+/* --- for programs --- */
+
+static void json_key(struct buf *out, const char *key, const char *text)
+{
+	buf_fmt(out, "\"%s\":", key);
+	if (text)
+		text_json(out, text);
+	else
+		buf_str(out, "null");
+}
+
+static const char *bool_word(bool value)
+{
+	return value ? "true" : "false";
+}
+
+static void thread_json(const struct dump *d, const struct snapshot *s,
+			const struct snapshot_thread *t, struct buf *out)
+{
+	static const char *const words[] = {
+		[THREAD_ACTIVE] = "active", [THREAD_IDLE] = "idle", [THREAD_WAITS_GIL] = "gil-wait"
+	};
+	const char *comma = "";
+	struct snapshot_frame frame;
+	char state[2] = { t->state };
+	uint32_t i;
+
+	buf_fmt(out, "{\"tid\":%d,", t->tid);
+	json_key(out, "name", t->name);
+	buf_fmt(out,
+		",\"ident\":%" PRIu64 ",\"python\":%s,\"does\":\"%s\",\"state\":", t->thread_id,
+		bool_word(t->thread_id), words[t->does]);
+	text_json(out, state);
+	buf_fmt(out, ",\"has_gil\":%s,", s->gil.addr ? bool_word(t->has_gil) : "null");
+	json_key(out, "syscall", t->syscall);
+	buf_str(out, ",\"fd\":");
+	if (t->fd >= 0)
+		buf_fmt(out, "%d", t->fd);
+	else
+		buf_str(out, "null");
+	buf_str(out, ",");
+	json_key(out, "fd_target", t->target);
+	buf_fmt(out, ",\"exact\":%s,\"marks\":[", bool_word(t->stack.truth == STACK_EXACT));
+	for (i = 0; i < FLAG_TEXT_CNT; i++)
+		if (t->stack.flags & flag_texts[i].flag) {
+			buf_fmt(out, "%s\"%s\"", comma, flag_texts[i].mark);
+			comma = ",";
+		}
+	buf_str(out, "],\"frames\":[");
+	comma = "";
+	for (i = 0; i < t->stack.frame_cnt; i++) {
+		if (!snapshot_frame(s, &t->stack.frames[i], &frame))
+			continue;
+		buf_fmt(out, "%s\n{", comma);
+		json_key(out, "function", frame.func);
+		buf_str(out, ",");
+		json_key(out, "file", frame.file);
+		buf_str(out, ",");
+		json_key(out, "path", frame.path);
+		if (!d->functions)
+			buf_fmt(out, ",\"line\":%d", frame.line);
+		buf_str(out, "}");
+		comma = ",";
+	}
+	buf_str(out, "]}");
+}
+
+static void process_json(const struct dump *d, const struct snapshot *s, struct buf *out)
+{
+	char version[24];
+	int i;
+
+	if (!d->shown)
+		buf_fmt(out, "{\"format\":%d,\"uncoil\":\"%s\",\"processes\":[", JSON_FORMAT,
+			UNCOIL_VERSION);
+	buf_fmt(out, "%s\n{\"pid\":%d,", d->shown ? "," : "", s->pid);
+	json_key(out, "command", s->command);
+	buf_fmt(out, ",\"python\":\"%s\",", python_version(s->py.hex, version));
+	json_key(out, "interpreter", s->py.path);
+	buf_fmt(out, ",\"gil_locked\":%s,\"gil_holder\":",
+		s->gil.addr ? bool_word(s->gil.locked) : "null");
+	if (s->gil_tid)
+		buf_fmt(out, "%d", s->gil_tid);
+	else
+		buf_str(out, "null");
+	buf_fmt(out, ",\"threads_ended\":%d,\"threads\":[", s->gone_cnt);
+	for (i = 0; i < s->thread_cnt; i++) {
+		buf_str(out, i ? ",\n" : "\n");
+		thread_json(d, s, &s->threads[i], out);
+	}
+	buf_str(out, "]}");
+}
+
+/* --- the command --- */
+
+static int process_dump(struct dump *d, pid_t pid, struct err *err)
+{
+	struct snapshot s;
+	struct buf out;
+	int code;
+
+	code = snapshot_take(pid, &s, err);
+	if (code) {
+		snapshot_done(&s);
+		return code;
+	}
+	buf_init(&out, TEXT_MAX);
+	if (d->json)
+		process_json(d, &s, &out);
+	else
+		process_text(d, &s, &out);
+	snapshot_done(&s);
+	code = out.err;
+	if (code) {
+		err_set(err, code, "cannot hold what process %d's threads do: %s", pid,
+			err_str(code));
+	} else {
+		d->shown++;
+		fwrite(out.data, 1, out.len, stdout);
+	}
+	buf_done(&out);
+	return code;
+}
+
+/* A child need not be a Python: make, sh. */
+static int children_dump(struct dump *d, pid_t pid, struct err *err)
+{
+	struct err why = {};
+	pid_t *pids = NULL;
+	int cnt, i, code = 0;
+
+	cnt = family_of(pid, &pids);
+	if (cnt < 0)
+		return err_set(err, cnt, "cannot look for the children of process %d: %s", pid,
+			       err_str(cnt));
+	for (i = 0; i < cnt && !code; i++) {
+		code = process_dump(d, pids[i], &why);
+		if (code == -ENOMEM || code == -E2BIG)
+			*err = why;
+		else if (code == -ENOENT || code == -ESRCH)
+			code = 0; /* no Python, or gone */
+		else if (code) {
+			fprintf(stderr, "%s\n", why.msg);
+			code = 0;
+		}
+	}
+	free(pids);
+	return code;
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct dump *d = state->input;
+	uint64_t pid;
+	int i;
+
+	switch (key) {
+	case ARGP_KEY_INIT:
+		state->err_stream = NULL; /* getopt's sentence is enough */
+		return 0;
+	case 'p':
+		if (!cmd_number(arg, 1, 0x7fffffff, &pid))
+			exit(cmd_usage("dump", "'%s' is no process id", arg));
+		if (d->pid_cnt == PIDS_MAX)
+			exit(cmd_usage("dump", "%s is one process too many", arg));
+		for (i = 0; i < d->pid_cnt; i++)
+			if (d->pids[i] == (pid_t)pid)
+				exit(cmd_usage("dump", "process %s is given twice", arg));
+		d->pids[d->pid_cnt++] = pid;
+		return 0;
+	case 'j':
+		d->json = true;
+		return 0;
+	case 's':
+		d->children = true;
+		return 0;
+	case 'F':
+		d->functions = true;
+		return 0;
+	case ARGP_KEY_ARG:
+		exit(cmd_usage("dump", "'%s' is one word too many; a process is given as -p PID",
+			       arg));
+	}
+	return ARGP_ERR_UNKNOWN;
+}
+
+static const char doc[] =
+	"Prints what every thread of a Python process does at this moment: its Python stack, what it "
+	"waits for, who has the GIL.\v"
+	"The process is neither stopped nor changed: a stack is proved to be of one moment where the "
+	"thread slept while it was read; where it ran, that is said. Needs CAP_SYS_PTRACE, no BPF. "
+	"Exit status: 0 done; 1 failed; 2 wrong usage.\n\n"
+	"Examples:\n"
+	"  uncoil dump -p 1234\n"
+	"  uncoil dump -s -p 1234 --json | jq '.processes[].threads[] | .name'";
+
+int cmd_dump(int argc, char **argv)
+{
+	static const struct argp_option options[] = {
+		{ "pid", 'p', "PID", 0, "Look at the process PID. Repeatable", 0 },
+		{ "json", 'j', 0, 0, "Print JSON", 0 },
+		{ "subprocesses", 's', 0, 0, "Look at its descendants too", 0 },
+		{ "function", 'F', 0, 0, "Functions only, no line numbers", 0 },
+		{ 0 }
+	};
+	static const struct argp argp = { options, parse, "-p PID", doc, NULL, NULL, NULL };
+	struct dump d = {};
+	struct err err = {};
+	int i, code = 0;
+
+	argp_err_exit_status = EXIT_USAGE;
+	argv[0] = "uncoil dump"; /* as getopt's sentences and the help begin */
+	if (argp_parse(&argp, argc, argv, 0, NULL, &d))
+		return EXIT_USAGE;
+	if (!d.pid_cnt)
+		return cmd_usage("dump", "no process given: uncoil dump -p PID");
+	for (i = 0; i < d.pid_cnt && !code; i++) {
+		code = process_dump(&d, d.pids[i], &err);
+		if (d.children && (!code || code == -ENOENT)) {
+			/* a process that is no Python may have children that are */
+			int shown = d.shown, none = code;
+
+			code = children_dump(&d, d.pids[i], &err);
+			if (!code && none && d.shown == shown)
+				code = none;
+		}
+	}
+	if (d.json && d.shown)
+		fputs("\n]}\n", stdout);
+	if (fflush(stdout) || ferror(stdout)) {
+		code = -EIO;
+		err_set(&err, code, "cannot write to standard output: %s", err_str(errno));
+	}
+	return code ? cmd_fail("dump", &err) : EXIT_DONE;
+}

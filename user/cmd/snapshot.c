@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cmd/snapshot.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+#define HASH_NONFATAL_OOM 1
+#include <uthash.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/secret.h"
+#include "base/text.h"
+#include "model/files.h"
+#include "os/proc.h"
+#include "os/syscall.h"
+#include "os/task.h"
+#include "python/mem.h"
+#include "python/threads.h"
+
+/* How long may be waited for threads to be caught asleep: all of them, and one. */
+#define PATIENCE_NS     20000000ULL
+#define PATIENCE_ONE_NS 4000000ULL
+#define CODES_MAX       200000 /* code objects whose names are read of one process */
+
+struct code_id {
+	uint64_t code;
+	uint64_t check;
+};
+
+struct snapshot_code {
+	struct code_id id;
+	struct py_code py;
+	bool known; /* else it was gone before its name could be read */
+	const char *file;
+	UT_hash_handle hh;
+};
+
+static char *clean_copy(const char *data, size_t len)
+{
+	struct buf text;
+	char *copy;
+
+	buf_init(&text, 3 * len + 16);
+	text_clean(&text, data, len);
+	copy = strdup(buf_text(&text));
+	buf_done(&text);
+	return copy;
+}
+
+/* --- what is known of the process --- */
+
+static char *command_of(pid_t pid)
+{
+	struct buf raw, masked;
+	char *command;
+
+	buf_init(&raw, 1u << 20);
+	buf_init(&masked, 2 * SECRET_LINE_MAX);
+	if (!proc_cmdline(pid, &raw))
+		secret_cmdline(&masked, buf_text(&raw), raw.len);
+	command = clean_copy(buf_text(&masked), masked.len);
+	buf_done(&raw);
+	buf_done(&masked);
+	return command;
+}
+
+static char *link_of(pid_t pid, const char *name)
+{
+	struct buf target;
+	char *copy = NULL;
+
+	buf_init(&target, PATH_MAX);
+	if (!proc_link(pid, name, &target))
+		copy = clean_copy(buf_text(&target), target.len);
+	buf_done(&target);
+	return copy;
+}
+
+/* --- code objects --- */
+
+static int code_learn(struct snapshot *s, struct mem *mem, const struct py_frame *frame)
+{
+	struct code_id id = { frame->code, frame->check };
+	struct snapshot_code *code;
+	enum frame_kind kind;
+	struct code_raw raw;
+	struct buf store;
+
+	HASH_FIND(hh, s->codes, &id, sizeof(id), code);
+	if (code || HASH_COUNT(s->codes) >= CODES_MAX)
+		return 0;
+	code = calloc(1, sizeof(*code));
+	if (!code)
+		return -ENOMEM;
+	code->id = id;
+	buf_init(&store, 2u << 20);
+	/* it may be another one by now */
+	if (!code_read(mem, &s->layout.abi, id.code, &store, &raw) &&
+	    code_check(&s->layout.abi, raw.facts, raw.name) == frame->check)
+		code->known = !code_decode(&s->layout.abi, &raw, &code->py);
+	buf_done(&store);
+	if (code->known)
+		code->file = file_shown(code->py.filename, s->cwd, &kind);
+	HASH_ADD(hh, s->codes, id, sizeof(id), code);
+	if (code->hh.tbl)
+		return 0;
+	code_done(&code->py);
+	free(code);
+	return -ENOMEM;
+}
+
+static int codes_learn(struct snapshot *s, struct mem *mem, const struct py_stack *stack)
+{
+	const struct py_frame *last = NULL, *frame;
+	uint32_t i;
+	int err = 0;
+
+	for (i = 0; i < stack->frame_cnt && !err; i++) {
+		frame = &stack->frames[i];
+		/* a recursion is one function thousands of times */
+		if (!last || last->code != frame->code || last->check != frame->check)
+			err = code_learn(s, mem, frame);
+		last = frame;
+	}
+	return err;
+}
+
+bool snapshot_frame(const struct snapshot *s, const struct py_frame *frame,
+		    struct snapshot_frame *ret_frame)
+{
+	struct code_id id = { frame->code, frame->check };
+	struct snapshot_code *code;
+
+	*ret_frame = (struct snapshot_frame){ .func = "?", .file = "", .path = "" };
+	HASH_FIND(hh, s->codes, &id, sizeof(id), code);
+	if (!code || !code->known)
+		return true;
+	ret_frame->func = code->py.name;
+	ret_frame->file = code->file;
+	ret_frame->path = code->py.filename;
+	ret_frame->line = code_line(&s->layout.abi, &code->py, frame->lasti);
+	return !code_is_shim(&code->py);
+}
+
+/* --- what a thread waits for --- */
+
+/* The descriptor that a system call waits for; -1: none that its arguments tell. */
+static int fd_of(struct mem *mem, const struct task_syscall *at)
+{
+	struct {
+		int32_t fd;
+		int16_t events, revents;
+	} poll;
+
+	switch (at->nr) {
+	case SYS_read:
+	case SYS_readv:
+	case SYS_pread64:
+	case SYS_preadv:
+	case SYS_recvfrom:
+	case SYS_recvmsg:
+	case SYS_recvmmsg:
+	case SYS_write:
+	case SYS_writev:
+	case SYS_pwrite64:
+	case SYS_pwritev:
+	case SYS_sendto:
+	case SYS_sendmsg:
+	case SYS_sendmmsg:
+	case SYS_sendfile:
+	case SYS_accept:
+	case SYS_accept4:
+	case SYS_connect:
+	case SYS_epoll_pwait:
+	case SYS_epoll_pwait2:
+	case SYS_flock:
+	case SYS_fcntl:
+	case SYS_ioctl:
+	case SYS_fsync:
+	case SYS_fdatasync:
+#ifdef SYS_epoll_wait
+	case SYS_epoll_wait:
+#endif
+		return at->args[0] <= INT_MAX ? (int)at->args[0] : -1;
+	case SYS_ppoll:
+#ifdef SYS_poll
+	case SYS_poll:
+#endif
+		/* one of several is nobody's guess */
+		if (at->args[1] == 1 && !mem_read(mem, at->args[0], &poll, sizeof(poll)))
+			return poll.fd;
+	}
+	return -1;
+}
+
+static void wait_of(const struct snapshot *s, struct mem *mem, struct snapshot_thread *t)
+{
+	const struct task_syscall *at = &t->stack.asleep;
+	char name[32];
+
+	t->does = THREAD_IDLE;
+	if (at->nr < 0)
+		return;
+	t->syscall = syscall_name(at->nr);
+	if (at->nr == SYS_futex && gil_has_futex(&s->gil, at->args[0]))
+		t->does = THREAD_WAITS_GIL;
+	t->fd = fd_of(mem, at);
+	if (t->fd < 0)
+		return;
+	snprintf(name, sizeof(name), "fd/%d", t->fd);
+	t->target = link_of(s->pid, name);
+}
+
+/* --- threads --- */
+
+static char *name_of(const struct snapshot *s, struct mem *mem, const struct buf *named,
+		     const struct stack_thread *thread, const struct task_info *info)
+{
+	uint64_t object = thread ? threads_object(named, thread->thread_id) : 0;
+	struct buf name;
+	char *copy = NULL;
+
+	buf_init(&name, 2048);
+	if (object && !threads_name_of(mem, &s->layout.abi, object, &name))
+		copy = strdup(buf_text(&name));
+	buf_done(&name);
+	return copy ? copy : clean_copy(info->comm, strlen(info->comm));
+}
+
+/* 1: looked at; 0: it has ended; -errno */
+static int thread_look(struct snapshot *s, struct mem *mem, const struct buf *list,
+		       const struct buf *named, pid_t tid, uint64_t patience_ns)
+{
+	struct snapshot_thread *t = &s->threads[s->thread_cnt];
+	const struct stack_thread *thread;
+	struct task_info info;
+	int err;
+
+	*t = (struct snapshot_thread){ .tid = tid, .fd = -1 };
+	err = task_info(s->pid, tid, &info);
+	if (err)
+		return err == -ESRCH ? 0 : err;
+	if (info.state == 'Z' || info.state == 'X')
+		return 0;
+	thread = stack_thread_of(list, info.ns_tid);
+	t->state = info.state;
+	s->thread_cnt++;
+	err = stack_read(mem, &s->layout.abi, &s->cfg, s->pid, tid, thread, STACK_FRAMES_MAX,
+			 patience_ns, &t->stack);
+	if (err == -ESRCH) {
+		s->thread_cnt--;
+		stack_done(&t->stack);
+		return 0;
+	}
+	if (err)
+		return err;
+	if (thread) {
+		t->thread_id = thread->thread_id;
+		t->has_gil = s->gil.locked && s->gil.holder == thread->tstate;
+	}
+	if (t->has_gil)
+		s->gil_tid = tid;
+	if (t->stack.truth == STACK_EXACT)
+		wait_of(s, mem, t);
+	t->has_gil = t->has_gil && t->does != THREAD_WAITS_GIL;
+	t->name = name_of(s, mem, named, thread, &info);
+	err = t->name ? codes_learn(s, mem, &t->stack) : -ENOMEM;
+	return err ? err : 1;
+}
+
+static int tid_order(const void *a, const void *b)
+{
+	pid_t x = *(const pid_t *)a, y = *(const pid_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+static int threads_look(struct snapshot *s, struct mem *mem, uint64_t interp)
+{
+	uint64_t patience_ns = PATIENCE_NS;
+	struct buf list, named;
+	pid_t *tids = NULL;
+	int cnt, i, err = 0;
+
+	cnt = proc_threads(s->pid, &tids);
+	if (cnt < 0)
+		return cnt;
+	qsort(tids, cnt, sizeof(*tids), tid_order); /* the main thread's is the least, as a rule */
+	s->threads = calloc(cnt ? cnt : 1, sizeof(*s->threads));
+	if (!s->threads) {
+		free(tids);
+		return -ENOMEM;
+	}
+	buf_init(&list, STACK_THREADS_BYTES_MAX);
+	buf_init(&named, THREADS_LIST_BYTES_MAX);
+	/* what can't be read is not there: the thread is then called not Python's */
+	stack_threads(mem, &s->layout.abi, &s->cfg, &list);
+	threads_list(mem, &s->layout.abi, interp, &named);
+	if (cnt)
+		patience_ns /= cnt;
+	if (patience_ns > PATIENCE_ONE_NS)
+		patience_ns = PATIENCE_ONE_NS;
+	for (i = 0; i < cnt && err >= 0; i++) {
+		err = thread_look(s, mem, &list, &named, tids[i], patience_ns);
+		s->gone_cnt += !err;
+	}
+	buf_done(&list);
+	buf_done(&named);
+	free(tids);
+	return err < 0 ? err : 0;
+}
+
+int snapshot_take(pid_t pid, struct snapshot *ret_snapshot, struct err *err)
+{
+	struct snapshot *s = ret_snapshot;
+	struct layout_proof proof;
+	struct mem_process mem;
+	int code;
+
+	*s = (struct snapshot){ .pid = pid };
+	code = proc_require(pid, err);
+	if (!code)
+		code = python_find(pid, &s->py, err);
+	if (code)
+		return code;
+	mem_process_init(&mem, pid);
+	code = layout_fill(&s->py, &mem.mem, &s->layout, err);
+	if (!code)
+		code = layout_verify(&s->py, &s->layout, pid, &mem.mem, &proof, err);
+	if (code == -EAGAIN)
+		return err_set(err, code, "the Python in process %d has not started yet", pid);
+	if (!code)
+		code = layout_cfg(&s->py, &s->layout, &s->cfg);
+	if (code)
+		return code;
+	s->command = command_of(pid);
+	s->cwd = link_of(pid, "cwd");
+	if (!s->command)
+		return err_set(err, -ENOMEM, "out of memory");
+	gil_read(&mem.mem, &s->layout.abi, s->py.runtime, proof.interp, &s->gil);
+	code = threads_look(s, &mem.mem, proof.interp);
+	if (code == -ESRCH)
+		return err_set(err, code, "process %d ended while it was looked at", pid);
+	if (code)
+		return err_set(err, code, "cannot read the threads of process %d: %s", pid,
+			       err_str(code));
+	return 0;
+}
+
+void snapshot_done(struct snapshot *s)
+{
+	struct snapshot_code *code, *next;
+	int i;
+
+	for (i = 0; i < s->thread_cnt; i++) {
+		stack_done(&s->threads[i].stack);
+		free(s->threads[i].name);
+		free(s->threads[i].target);
+	}
+	free(s->threads);
+	HASH_ITER (hh, s->codes, code, next) {
+		HASH_DEL(s->codes, code);
+		code_done(&code->py);
+		free(code);
+	}
+	free(s->command);
+	free(s->cwd);
+	*s = (struct snapshot){};
+}
