@@ -181,6 +181,18 @@ static __always_inline int interps_many(const struct scratch *s)
 	       head_main[0] != head_main[1];
 }
 
+/* Is the thread state that is loaded still in its interpreter's list? One that was freed looks like it
+ * did. `prev` lies before `next` in every version (Include/cpython/pystate.h). */
+static __always_inline int tstate_is_linked(const struct scratch *s)
+{
+	__u64 prev = tstate_u64(s, s->cfg.tstate_next - 8), back = 0, interp = 0;
+
+	if (prev)
+		return !user_u64(&back, prev + s->cfg.tstate_next) && back == s->loaded;
+	return !user_u64(&interp, s->loaded + s->cfg.tstate_interp) &&
+	       !user_u64(&back, interp + s->cfg.interp_threads_head) && back == s->loaded;
+}
+
 /* Address of the current thread's PyThreadState, which is loaded then; 0 if it has none, 1 if more
  * than TSTATES_MAX had to be searched: the next tick goes on where this one stopped. The list may
  * have changed by then; what is found must still name this thread, and what is not there any more
@@ -196,9 +208,7 @@ static __always_inline __u64 tstate_find(struct scratch *s, struct thread_seen *
 	if (cfg->runtime_tstate_current)
 		user_u64(&s->current, cfg->runtime + cfg->runtime_tstate_current);
 	if (thread->tstate && !tstate_load(s, thread->tstate) && tstate_is_mine(s)) {
-		/* one that waits is nobody's current one, and the only one of its thread if there
-		 * is but one interpreter */
-		if (tstate_is_current(s) || !interps_many(s))
+		if (tstate_is_current(s))
 			return thread->tstate;
 	} else {
 		thread->tstate = 0;
@@ -208,6 +218,11 @@ static __always_inline __u64 tstate_find(struct scratch *s, struct thread_seen *
 		thread->tstate = s->current;
 		return s->current;
 	}
+	/* one that waits is nobody's current one; it is its thread's only one if there is but one
+	 * interpreter */
+	if (thread->tstate && !interps_many(s) && !tstate_load(s, thread->tstate) &&
+	    tstate_is_linked(s))
+		return thread->tstate;
 	s->interp = thread->search_interp;
 	s->tstate = thread->search_tstate;
 	if (!s->thread_id || (!s->interp && !s->tstate &&

@@ -101,8 +101,9 @@ def test_wall_time_is_whole(target, folder, python):
     assert 1e6 <= max(wall.values()) < 1.5e6
     threads = by_thread(seen)
     spins, sleeps = threads["spins"], threads["sleeps"]
-    # of two that compute, one waits for the GIL at any time: the two share one name here
-    assert .3 * sum(spins.values()) < spins["[GIL]"] < .6 * sum(spins.values()), spins
+    # of two that compute, one waits for the GIL at any time, or for a CPU (they share one name here)
+    assert .1 * sum(spins.values()) < spins["[GIL]"] < .6 * sum(spins.values()), spins
+    assert spins["[GIL]"] + spins["spins"] + spins["[run queue]"] > .97 * sum(spins.values()), spins
     assert sleeps["[sleep]"] > .5 * sum(sleeps.values()), sleeps
     assert threads["MainThread"]["[sleep]"] >= .99 * sum(threads["MainThread"].values())
     assert not seen.count("[waiting, stack not known]") > .02 * seen.total
@@ -125,7 +126,7 @@ def test_gil_mode_sees_only_the_holder(target, folder, python):
     assert seen.count("spins") > .9 * seen.total
     assert seen.count("hashes") < .05 * seen.total
     # one holder at a time: no more than one second in a second
-    assert 300 < seen.total < 1.1 * 999 * 1.5
+    assert 50 < seen.total < 1.1 * 999 * 1.5
 
 
 def test_threads_that_come_and_go(folder):
