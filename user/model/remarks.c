@@ -94,7 +94,8 @@ static void remarks_of_stacks(struct remarks *r)
 				flagged[i] += stack->count;
 		is_unnamed = is_cut = false;
 		for (node = stack->leaf; node; node = node->id.up) {
-			is_unnamed |= !node->id.code->decoded;
+			is_unnamed |= !node->id.code->decoded || node->id.code->py.name_missing ||
+				      node->id.code->py.filename_missing;
 			is_cut |= node->id.code->decoded && node->id.code->py.lines_cut;
 		}
 		unnamed += is_unnamed ? stack->count : 0;
@@ -102,7 +103,7 @@ static void remarks_of_stacks(struct remarks *r)
 	}
 	for (i = 0; i < FLAG_TEXT_CNT; i++)
 		remark(r, flagged[i], flag_texts[i].remark, flag_texts[i].is_loss);
-	remark(r, unnamed, "samples with a function whose name could not be read", false);
+	remark(r, unnamed, "samples with a function whose file or name could not be read", false);
 	remark(r, lines_cut, "samples in functions whose line table was only partly read", false);
 }
 
