@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "cmd/cmd.h"
+#include "sink/sink.h"
 
 #define RATE_DEFAULT 99 /* not 100: does not run in step with what happens 100 times a second */
 #define RATE_MAX     20000
@@ -23,14 +24,15 @@ enum { KEY_RING_SIZE = 0x100 };
 	  'o',                                                                                         \
 	  "FILE",                                                                                      \
 	  0,                                                                                           \
-	  "Write to FILE; the suffix tells the format: .svg, .folded, .txt, .uncoil (raw). "           \
-	  "Repeatable. '-' is standard output",                                                        \
+	  "Write to FILE; the suffix tells the format: .svg, .folded, .txt, .speedscope.json, .pb.gz " \
+	  "(pprof), .uncoil (raw). Repeatable. '-' is standard output",                                \
 	  1 },                                                                                         \
 		{ "format",                                                                            \
 		  'f',                                                                                 \
 		  "FORMAT",                                                                            \
 		  0,                                                                                   \
-		  "flame (SVG, the default), folded, summary, or raw (a journal for `uncoil replay`)", \
+		  "flame (SVG, the default), folded, summary, speedscope, pprof, or raw (a journal "   \
+		  "for `uncoil replay`)",                                                              \
 		  1 },                                                                                 \
 		{ "threads", 't', 0, 0, "Put a frame for the process and the thread at the root", 2 }, \
 		{ "function", 'F', 0, 0, "Functions only, no line numbers", 2 },                       \
@@ -175,10 +177,8 @@ static int outputs_choose(struct options *o, const char *command)
 	for (i = 0; i < o->output_cnt; i++) {
 		if (!output_choose(&o->outputs[i], o->format)) {
 			if (o->format)
-				return cmd_usage(
-					command,
-					"there is no format '%s' (flame, folded, summary, raw)",
-					o->format);
+				return cmd_usage(command, "there is no format '%s' (%s, raw)",
+						 o->format, sink_names());
 			return cmd_usage(
 				command,
 				"the name '%s' tells no format; add -f, or a suffix like .svg",
@@ -195,21 +195,19 @@ static int outputs_choose(struct options *o, const char *command)
 /* Without -o: a name that says when, and does not write over another. */
 static int output_default(struct options *o, const char *command)
 {
+	const struct sink *sink = o->format ? sink_by_name(o->format) : NULL;
+	const char *suffix = sink ? sink->suffixes : ".svg"; /* up to the first space */
 	static char path[128];
-	const char *suffix = ".svg";
 	time_t now = time(NULL);
 	struct tm tm;
 	char when[32];
 
 	if (o->format && !strcmp(o->format, "raw"))
 		suffix = ".uncoil";
-	else if (o->format && !strcmp(o->format, "folded"))
-		suffix = ".folded";
-	else if (o->format && !strcmp(o->format, "summary"))
-		suffix = ".txt";
 	localtime_r(&now, &tm);
 	strftime(when, sizeof(when), "%Y%m%d-%H%M%S", &tm);
-	snprintf(path, sizeof(path), "uncoil-%s-%s%s", command, when, suffix);
+	snprintf(path, sizeof(path), "uncoil-%s-%s%.*s", command, when, (int)strcspn(suffix, " "),
+		 suffix);
 	o->outputs[0].path = path;
 	o->output_cnt = 1;
 	return 0;

@@ -145,6 +145,7 @@ static struct report_node *frame(struct built *b, struct report_node *parent,
 	like.func = intern(b, code->py.name);
 	like.path = intern(b, code->py.filename);
 	like.file = intern(b, shown);
+	like.first_line = code->py.firstlineno > 0 ? code->py.firstlineno : 0;
 	if (lines && image)
 		like.line = code_line(&image->abi, &code->py, node->id.lasti);
 	return parent ? child(b, parent, &like) : NULL;
@@ -175,9 +176,17 @@ static struct report_node *thread_nodes(struct built *b, struct report_node *at,
 	buf_fmt(&text, "process %d (%s)", thread ? thread->tgid : 0,
 		image && image->comm ? image->comm : "?");
 	at = label(b, at, FRAME_PROCESS, buf_text(&text));
+	if (at) {
+		at->id = thread ? thread->tgid : 0;
+		at->name = image && image->comm ? image->comm : "?";
+	}
 	buf_clear(&text);
 	buf_fmt(&text, "thread %d (%s)", thread ? thread->tid : 0, thread_name(thread));
 	at = label(b, at, FRAME_THREAD, buf_text(&text));
+	if (at) {
+		at->id = thread ? thread->tid : 0;
+		at->name = thread_name(thread);
+	}
 	buf_done(&text);
 	return at;
 }

@@ -32,12 +32,15 @@ enum report_unit {
 
 struct report_node {
 	enum frame_kind kind;
-	const char *func; /* qualified name, or the whole label for kinds without a file */
-	const char *file; /* as shown (shortened); "" for kinds without a file */
-	const char *path; /* co_filename in full; "" likewise */
-	int32_t line;     /* 0 = none, or not asked for (-F) */
-	uint64_t self;    /* of stacks whose leaf this is, in the report's unit */
-	uint64_t total;   /* self and all below */
+	const char *func;   /* qualified name, or the whole label for kinds without a file */
+	const char *file;   /* as shown (shortened); "" for kinds without a file */
+	const char *path;   /* co_filename in full; "" likewise */
+	int32_t line;       /* 0 = none, or not asked for (-F) */
+	int32_t first_line; /* of the function: co_firstlineno; 0 = not known */
+	int32_t id;         /* FRAME_PROCESS: pid; FRAME_THREAD: tid; else 0 */
+	const char *name;   /* of that process or thread; NULL for other kinds */
+	uint64_t self;      /* of stacks whose leaf this is, in the report's unit */
+	uint64_t total;     /* self and all below */
 	struct report_node *parent, *child, *next; /* first child, next sibling */
 };
 

@@ -18,9 +18,17 @@ struct sink {
 	int (*write)(const struct report *report, FILE *out);
 };
 
-extern const struct sink sink_flame;   /* interactive SVG */
-extern const struct sink sink_folded;  /* one line a stack: "a;b;c 42" */
-extern const struct sink sink_summary; /* text: top functions, threads, remarks */
+extern const struct sink sink_flame;      /* interactive SVG */
+extern const struct sink sink_folded;     /* one line a stack: "a;b;c 42" */
+extern const struct sink sink_summary;    /* text: top functions, threads, remarks */
+extern const struct sink sink_speedscope; /* JSON for speedscope */
+extern const struct sink sink_pprof;      /* profile.proto, gzip'ed */
+
+/* All of them, NULL-terminated. */
+extern const struct sink *const sinks[];
+
+/* Their names, "flame, folded, …", for sentences. */
+const char *sink_names(void);
 
 const struct sink *sink_by_name(const char *name);   /* NULL if there is none */
 const struct sink *sink_by_suffix(const char *path); /* NULL if none claims it */
