@@ -18,7 +18,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void render(const struct profile *p, uint8_t how)
 {
-	const struct report_options options = { .threads = how & 1, .functions = how & 2 };
+	const struct report_options options = { .threads = how & 1,
+						.functions = how & 2,
+						.timeline = true };
 	struct report *report = report_new(p, &options);
 	FILE *out = fopen("/dev/null", "w");
 	size_t i;

@@ -285,13 +285,85 @@ static void nothing(void **state)
 	free(f);
 }
 
+/* Two threads, three samples; one stack of each thread is the same. */
+static struct fixture *timed(struct report_event events[3])
+{
+	static const struct report_thread threads[] = { { 7, 7, "Main\"<", 2, "py", 1 },
+							{ 7, 8, "w", 1, "py", 2 } };
+	struct fixture *f = fixture_new(20);
+	struct report_node *n;
+
+	n = FRAME(f, f->report.root, FRAME_APP, "<module>", "app.py", 3, 2);
+	events[0] = (struct report_event){ .thread = 0, .ts_ns = 5001999, .leaf = n };
+	events[1] = (struct report_event){ .thread = 1, .ts_ns = 6000000, .leaf = n };
+	n = FRAME(f, n, FRAME_APP, "f", "app.py", 9, 1);
+	events[2] = (struct report_event){ .thread = 0, .ts_ns = 7000000, .leaf = n };
+	f->report.threads = threads;
+	f->report.thread_cnt = 2;
+	f->report.start_ns = 5000000;
+	f->report.events = events;
+	f->report.event_cnt = 3;
+	return f;
+}
+
+static void chrome_file(void **state)
+{
+	struct report_event events[3];
+	struct fixture *f = timed(events);
+	size_t len;
+	char *text = written(&sink_chrome, &f->report, &len);
+
+	assert_contains(text, "{\"ph\":\"M\",\"name\":\"thread_name\",\"pid\":7,\"tid\":7,\"ts\":0,"
+			      "\"args\":{\"name\":\"Main\\\"\\u003c\"}},\n");
+	/* the leaf's parent first; lines from 0; deltas of whole microseconds from the start */
+	assert_contains(
+		text,
+		",\n{\"id\":2,\"parent\":1,\"callFrame\":{\"functionName\":"
+		"\"\\u003cmodule\\u003e\",\"url\":\"app.py\",\"scriptId\":0,\"lineNumber\":2,"
+		"\"columnNumber\":-1}},\n{\"id\":3,\"parent\":2,\"callFrame\":{\"functionName\":"
+		"\"f\",\"url\":\"app.py\",\"scriptId\":0,\"lineNumber\":8,\"columnNumber\":-1}}],\n"
+		"\"samples\":[2,3]},\n\"timeDeltas\":[1,1999]}}},\n");
+	assert_contains(text, "\"samples\":[2]},\n\"timeDeltas\":[1000]}}}],\n\"otherData\":{");
+	assert_contains(text, "\"start_us\":5000,\"start_unix_us\":1700000000000000,");
+	assert_contains(text, "\"about\":[\"uncoil: on-CPU");
+	free(text);
+	free(f);
+}
+
+static void perfetto_file(void **state)
+{
+	struct report_event events[3];
+	struct fixture *f = timed(events);
+	size_t len;
+	char *text = written(&sink_perfetto, &f->report, &len);
+
+	/* the clock; then, sent once each, a string, a frame and a callstack of two frames */
+	assert_memory_equal(text, "\x0a\x1d\x32\x19\x0a\x07\x08\x03\x10\xc0\x96\xb1\x02", 13);
+	assert_true(has_bytes(text, len, "\x2a\x0c\x08\x01\x12\x08<module>", 14));
+	assert_true(has_bytes(text, len, "\x3a\x06\x08\x02\x10\x01\x10\x02", 8));
+	assert_true(has_bytes(text, len, "nothing was lost", 16));
+	free(text);
+	f->report.event_cnt = 0;
+	text = written(&sink_perfetto, &f->report, &len);
+	free(text);
+	text = written(&sink_chrome, &f->report, &len);
+	assert_contains(text, "\"args\":{\"name\":\"w\"}}],\n\"otherData\"");
+	free(text);
+	f->report.thread_cnt = 0;
+	text = written(&sink_chrome, &f->report, &len);
+	assert_contains(text, "\"traceEvents\":[],\n");
+	free(text);
+	free(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(protobuf_bytes),  cmocka_unit_test(index_numbers),
 		cmocka_unit_test(speedscope_file), cmocka_unit_test(speedscope_by_thread),
 		cmocka_unit_test(pprof_file),      cmocka_unit_test(hostile),
-		cmocka_unit_test(nothing),
+		cmocka_unit_test(nothing),         cmocka_unit_test(chrome_file),
+		cmocka_unit_test(perfetto_file),
 	};
 
 	return cmocka_run_group_tests_name("formats", tests, NULL, NULL);

@@ -37,11 +37,16 @@ static void decode_accepts_what_the_kernel_side_sends(void **state)
 {
 	struct ev_stack stack = stack_event(1, 2, 0, 3);
 	struct ev_exit ended = { .hdr = { .kind = EV_EXIT, .size = sizeof(ended), .image = 1 } };
+	struct ev_tick tick = { .hdr = { .kind = EV_TICK, .size = sizeof(tick), .image = 1 } };
 	struct event ev;
 
 	assert_int_equal(event_decode(&stack, stack.hdr.size, &ev), 0);
 	assert_ptr_equal(ev.stack, &stack);
 	assert_int_equal(event_decode(&ended, sizeof(ended), &ev), 0);
+	assert_int_equal(event_decode(&tick, sizeof(tick), &ev), 0);
+	assert_ptr_equal(ev.tick, &tick);
+	tick.hdr.size--;
+	assert_int_equal(event_decode(&tick, sizeof(tick) - 1, &ev), -EINVAL);
 }
 
 static void decode_refuses_what_does_not_hold(void **state)
@@ -162,6 +167,83 @@ static void profile_counts_stacks_by_thread(void **state)
 	assert_int_equal(report->root->child->kind, FRAME_PROCESS);
 	assert_int_equal(report->root->child->child->total, 9); /* heaviest first */
 	assert_int_equal(report->root->child->child->next->total, 3);
+	report_free(report);
+	profile__free(p);
+}
+
+static void put_tick(struct profile *p, uint32_t thread, uint64_t hash, uint64_t ts_ns)
+{
+	struct ev_tick ev = { .hdr = { EV_TICK, 0, sizeof(ev), ts_ns, 1, 7, 8, thread },
+			      .hash = hash };
+
+	put(p, RECORD_RING, &ev, sizeof(ev), 0);
+}
+
+/* Threads 1 (9 samples) and 2 (3), whose ticks come out of order; one has none. */
+static void profile_keeps_times(void **state)
+{
+	static const struct report_options plain, timeline = { .timeline = true };
+	struct profile *p = profile__new();
+	struct ev_stack a = stack_event(1, 100, EV_STACK_NO_FRAME, 0);
+	struct ev_stack b = stack_event(2, 100, EV_STACK_NO_FRAME, 0);
+	struct record_stats stats = { .stat[STAT_SAMPLES] = 4 };
+	struct report *report;
+
+	b.hdr.tid = 9;
+	put_meta(p, RECORD_FORMAT, 0);
+	assert_false(profile__has_timeline(p));
+	put(p, RECORD_TIMELINE, NULL, 0, 0);
+	assert_true(profile__has_timeline(p));
+	put(p, RECORD_RING, &a, a.hdr.size, 0);
+	put(p, RECORD_RING, &b, b.hdr.size, 0);
+	put_tick(p, 1, 100, 3000);
+	put_tick(p, 2, 100, 2000);
+	put_tick(p, 1, 100, 4000);
+	put_tick(p, 1, 77, 5000); /* of a stack that never came */
+	put_count(p, 1, 100, 3);  /* one of them without its tick */
+	put_count(p, 2, 100, 1);
+	put_end(p, &stats);
+	report = report_new(p, &timeline);
+	assert_int_equal(report->event_cnt, 3);
+	assert_int_equal(report->events[0].ts_ns, 2000);
+	assert_int_equal(report->threads[report->events[0].thread].tid, 9);
+	assert_int_equal(report->events[1].ts_ns, 3000);
+	assert_int_equal(report->threads[report->events[1].thread].tid, 8);
+	assert_int_equal(report->events[2].ts_ns, 4000);
+	assert_ptr_equal(report->events[2].leaf, report->root->child);
+	assert_int_equal(report->events[2].kind, REPORT_EVENT_SAMPLE);
+	assert_int_equal(remark_like(report, "without their time")->count, 1);
+	assert_true(remark_like(report, "without their time")->is_loss);
+	report_free(report);
+	report = report_new(p, &plain);
+	assert_int_equal(report->event_cnt, 0);
+	assert_int_equal(report->root->total, 4);
+	report_free(report);
+	profile__free(p);
+}
+
+static void profile_counts_times_that_it_has_no_room_for(void **state)
+{
+	static const struct report_options timeline = { .timeline = true };
+	struct profile *p = profile__new();
+	struct ev_stack a = stack_event(1, 100, EV_STACK_NO_FRAME, 0);
+	struct record_stats stats = { .stat[STAT_SAMPLES] = 5 };
+	struct report *report;
+	int i;
+
+	profile__limit_ticks(p, 2);
+	put_meta(p, RECORD_FORMAT, 0);
+	put(p, RECORD_TIMELINE, NULL, 0, 0);
+	put(p, RECORD_RING, &a, a.hdr.size, 0);
+	for (i = 0; i < 5; i++)
+		put_tick(p, 1, 100, 1000 + i);
+	put_count(p, 1, 100, 5);
+	put_end(p, &stats);
+	report = report_new(p, &timeline);
+	assert_int_equal(report->event_cnt, 2);
+	assert_int_equal(report->samples, 5);
+	assert_int_equal(remark_like(report, "the timeline: it is full")->count, 3);
+	assert_null(remark_like(report, "ring buffer was full"));
 	report_free(report);
 	profile__free(p);
 }
@@ -473,6 +555,8 @@ int main(void)
 		cmocka_unit_test(decode_refuses_what_does_not_hold),
 		cmocka_unit_test(decode_bounds_the_parts_of_a_code_object),
 		cmocka_unit_test(profile_counts_stacks_by_thread),
+		cmocka_unit_test(profile_keeps_times),
+		cmocka_unit_test(profile_counts_times_that_it_has_no_room_for),
 		cmocka_unit_test(profile_says_what_it_misses),
 		cmocka_unit_test(profile_asks_for_what_it_lacks),
 		cmocka_unit_test(profile_refuses_records_that_do_not_hold),

@@ -17,27 +17,27 @@
 #define RING_MAX     (256u << 20)
 #define DURATION_MAX (366ull * 86400)
 
-enum { KEY_RING_SIZE = 0x100 };
+enum { KEY_RING_SIZE = 0x100, KEY_TIMELINE };
 
-#define OUTPUT_OPTIONS                                                                                 \
-	{ "output",                                                                                    \
-	  'o',                                                                                         \
-	  "FILE",                                                                                      \
-	  0,                                                                                           \
-	  "Write to FILE; the suffix tells the format: .svg, .folded, .txt, .speedscope.json, .pb.gz " \
-	  "(pprof), .uncoil (raw). Repeatable. '-' is standard output",                                \
-	  1 },                                                                                         \
-		{ "format",                                                                            \
-		  'f',                                                                                 \
-		  "FORMAT",                                                                            \
-		  0,                                                                                   \
-		  "flame (SVG, the default), folded, summary, speedscope, pprof, or raw (a journal "   \
-		  "for `uncoil replay`)",                                                              \
-		  1 },                                                                                 \
-		{ "threads", 't', 0, 0, "Put a frame for the process and the thread at the root", 2 }, \
-		{ "function", 'F', 0, 0, "Functions only, no line numbers", 2 },                       \
-	{                                                                                              \
-		"quiet", 'q', 0, 0, "Print errors only", 3                                             \
+#define OUTPUT_OPTIONS                                                                                             \
+	{ "output",                                                                                                \
+	  'o',                                                                                                     \
+	  "FILE",                                                                                                  \
+	  0,                                                                                                       \
+	  "Write to FILE; the suffix tells the format: .svg, .folded, .txt, .speedscope.json, .pb.gz "             \
+	  "(pprof), .pftrace (perfetto), .trace.json (chrome), .uncoil (raw). Repeatable. '-' is standard output", \
+	  1 },                                                                                                     \
+		{ "format",                                                                                        \
+		  'f',                                                                                             \
+		  "FORMAT",                                                                                        \
+		  0,                                                                                               \
+		  "flame (SVG, the default), folded, summary, speedscope, pprof, perfetto, chrome, or "            \
+		  "raw (a journal for `uncoil replay`)",                                                           \
+		  1 },                                                                                             \
+		{ "threads", 't', 0, 0, "Put a frame for the process and the thread at the root", 2 },             \
+		{ "function", 'F', 0, 0, "Functions only, no line numbers", 2 },                                   \
+	{                                                                                                          \
+		"quiet", 'q', 0, 0, "Print errors only", 3                                                         \
 	}
 
 static const struct argp_option record_options[] = {
@@ -50,6 +50,10 @@ static const struct argp_option record_options[] = {
 	  "Samples per second of CPU time of each thread, 1 to 20000; default 99", 0 },
 	{ "subprocesses", 's', 0, 0, "Follow child processes too, forked and exec'ed", 0 },
 	OUTPUT_OPTIONS,
+	{ "timeline", KEY_TIMELINE, 0, 0,
+	  "Record when each sample was taken, so that `uncoil replay` can write perfetto and chrome; "
+	  "on by itself when one of these is an output",
+	  2 },
 	{ "ring-size", KEY_RING_SIZE, "BYTES", 0,
 	  "Size of the buffer between kernel and uncoil, a power "
 	  "of two from 65536; default 2097152. Raise it if samples are lost",
@@ -141,6 +145,9 @@ static error_t record_parse(int key, char *arg, struct argp_state *state)
 	case 's':
 		o->children = true;
 		return 0;
+	case KEY_TIMELINE:
+		o->timeline = true;
+		return 0;
 	case KEY_RING_SIZE:
 		if (!cmd_number(arg, RING_MIN, RING_MAX, &value) || (value & (value - 1)))
 			return wrong(state,
@@ -184,6 +191,8 @@ static int outputs_choose(struct options *o, const char *command)
 				"the name '%s' tells no format; add -f, or a suffix like .svg",
 				o->outputs[i].path);
 		}
+		if (o->outputs[i].sink && o->outputs[i].sink->timeline)
+			o->timeline = o->report.timeline = true;
 		for (k = 0; k < i; k++)
 			if (!strcmp(o->outputs[k].path, o->outputs[i].path))
 				return cmd_usage(command, "'%s' is given twice",

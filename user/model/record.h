@@ -30,6 +30,7 @@ enum record_type {
 			     * with a line table as long as RECORD_LEN_MAX allows */
 	RECORD_STATS,       /* struct record_stats: once, last but END */
 	RECORD_END,         /* nothing; a journal without it was cut off */
+	RECORD_TIMELINE, /* nothing: the time of each sample is recorded too (EV_TICK). Behind META */
 	RECORD_MAX
 };
 

@@ -17,6 +17,7 @@
 #include "model/files.h"
 #include "model/profile_impl.h"
 #include "model/remarks.h"
+#include "model/timeline.h"
 
 struct text {
 	UT_hash_handle hh;
@@ -58,6 +59,8 @@ struct built {
 	struct report_thread *threads;
 	struct report_self *selves;
 	struct report_remark *remarks;
+	struct report_node **leaves; /* by stack's number: where it ends in the tree */
+	struct report_event *events;
 	bool no_memory;
 };
 
@@ -214,6 +217,8 @@ static void stack_add(struct built *b, const struct profile *p, const struct sta
 			at = frame(b, at, image, path[depth], !options->functions);
 	if (!at)
 		return; /* out of memory: report_new() fails */
+	if (b->leaves)
+		b->leaves[stack->number] = at;
 	at->self += stack->count;
 	for (; at; at = at->parent)
 		at->total += stack->count;
@@ -406,10 +411,16 @@ static void targets_list(struct built *b, const struct profile *p)
 		b->no_memory = true;
 		return;
 	}
-	for (thread = p->threads; thread; thread = thread->hh.next)
+	for (thread = p->threads; thread; thread = thread->hh.next) {
+		HASH_FIND(hh, p->images, &thread->image, sizeof(thread->image), image);
 		b->threads[b->report.thread_cnt++] =
-			(struct report_thread){ thread->tgid, thread->tid, thread_name(thread),
-						thread->samples };
+			(struct report_thread){ thread->tgid,
+						thread->tid,
+						thread_name(thread),
+						thread->samples,
+						image && image->comm ? image->comm : "?",
+						thread->serial };
+	}
 	qsort(b->threads, b->report.thread_cnt, sizeof(*b->threads), thread_order);
 	for (image = p->images; image; image = image->hh.next) {
 		/* a root that has exec'ed is its last image, and children are not targets */
@@ -439,8 +450,17 @@ static void stacks_add(struct built *b, const struct profile *p,
 	free(path);
 }
 
+static void events_list(struct built *b, const struct profile *p)
+{
+	b->events =
+		timeline_new(p, b->leaves, b->threads, b->report.thread_cnt, &b->report.event_cnt);
+	b->report.events = b->events;
+	b->no_memory = !b->events;
+}
+
 struct report *report_new(const struct profile *p, const struct report_options *options)
 {
+	bool timeline = options->timeline && p->timeline;
 	struct built *b = calloc(1, sizeof(*b));
 	struct report_node root = { .kind = FRAME_ROOT };
 
@@ -454,7 +474,12 @@ struct report *report_new(const struct profile *p, const struct report_options *
 	b->report.rate_hz = p->meta.rate_hz;
 	b->report.start_unix_ns = p->meta.start_unix_ns;
 	b->report.duration_ns = p->stats.duration_ns;
+	b->report.start_ns = p->meta.start_ns;
 	b->report.samples = p->samples;
+	if (timeline) {
+		b->leaves = calloc(HASH_COUNT(p->stacks) + 1, sizeof(*b->leaves));
+		b->no_memory |= !b->leaves;
+	}
 	if (!b->no_memory)
 		stacks_add(b, p, options);
 	if (!b->no_memory)
@@ -463,6 +488,8 @@ struct report *report_new(const struct profile *p, const struct report_options *
 		functions_list(b);
 	if (!b->no_memory)
 		targets_list(b, p);
+	if (!b->no_memory && timeline)
+		events_list(b, p);
 	if (!b->no_memory) {
 		b->remarks = remarks_new(p, &b->report.remark_cnt);
 		b->report.remarks = b->remarks;
@@ -500,5 +527,7 @@ void report_free(struct report *report)
 	free(b->threads);
 	free(b->selves);
 	free(b->remarks);
+	free(b->leaves);
+	free(b->events);
 	free(b);
 }

@@ -61,6 +61,23 @@ struct report_thread {
 	int32_t pid, tid;
 	const char *name;
 	uint64_t samples;
+	const char *process; /* its process' name */
+	uint32_t serial;     /* unique in a recording: a tid may be used again */
+};
+
+enum report_event_kind {
+	REPORT_EVENT_SAMPLE, /* a tick of the timer: the thread was there at that moment */
+	REPORT_EVENT_KIND_MAX
+};
+
+/* What happened when, for formats that draw time. Kinds with a duration (waits) will be told from
+ * samples by `kind`: a sink writes those that it knows. */
+struct report_event {
+	enum report_event_kind kind;
+	uint32_t thread; /* index in report.threads */
+	uint64_t ts_ns;  /* CLOCK_MONOTONIC; start_ns is the recording's beginning on that clock */
+	uint64_t duration_ns;           /* 0: a moment */
+	const struct report_node *leaf; /* its stack: this node and its parents */
 };
 
 struct report_self { /* one function's sums over the whole tree, for the summary */
@@ -86,6 +103,10 @@ struct report {
 	uint32_t function_cnt;
 	const struct report_remark *remarks;
 	uint32_t remark_cnt;
+	/* with report_options.timeline, if the profile has one: */
+	uint64_t start_ns;                 /* CLOCK_MONOTONIC, when it was start_unix_ns */
+	const struct report_event *events; /* in order of time, then of threads */
+	uint64_t event_cnt;
 };
 
 #endif

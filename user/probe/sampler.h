@@ -28,6 +28,7 @@ struct sampler;
 struct sampler_options {
 	uint32_t rate_hz;    /* ticks per second of CPU time and thread */
 	bool children;       /* follow forked processes too */
+	bool timeline;       /* an event for each sample, with its time */
 	uint32_t ring_bytes; /* power of two, at least 4096 */
 };
 

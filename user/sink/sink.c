@@ -5,8 +5,8 @@
 #include <stddef.h>
 #include <string.h>
 
-const struct sink *const sinks[] = { &sink_flame,      &sink_folded, &sink_summary,
-				     &sink_speedscope, &sink_pprof,  NULL };
+const struct sink *const sinks[] = { &sink_flame, &sink_folded,   &sink_summary, &sink_speedscope,
+				     &sink_pprof, &sink_perfetto, &sink_chrome,  NULL };
 
 const struct sink *sink_by_name(const char *name)
 {
