@@ -23,7 +23,8 @@
 	X(FORK, ev_fork)     \
 	X(EXEC, ev_exec)     \
 	X(EXIT, ev_exit)     \
-	X(TIMES, ev_times)
+	X(TIMES, ev_times)   \
+	X(TICK, ev_tick)
 
 enum ev_kind {
 	EV_NONE,
@@ -196,5 +197,14 @@ struct ev_times {
 	struct thread_times times;
 };
 _Static_assert(sizeof(struct ev_times) == 56, "wire");
+
+/* EV_TICK: one sample and when it was taken (hdr.ts_ns), if times are recorded (timeline). Comes
+ * after its stack and after it was counted: a tick that finds the ring full is a sample whose time is
+ * missing, and user space knows how many these are from the counts. */
+struct ev_tick {
+	struct ev_hdr hdr;
+	__u64 hash; /* of the stack: ev_stack.hash, under the same image and thread */
+};
+_Static_assert(sizeof(struct ev_tick) == 40, "wire");
 
 #endif /* UNCOIL_EVENTS_H */

@@ -134,6 +134,7 @@ extern const volatile __u64 hash_seed; /* random per recording: a target cannot 
 extern const volatile __u32 follow_children; /* -s */
 extern const volatile __u32 has_cookie;      /* bpf_get_attach_cookie(), Linux 5.15 */
 extern const volatile __u32 has_loop;        /* bpf_loop(), Linux 5.17 */
+extern const volatile __u32 timeline;        /* an event for each sample, with its time */
 extern const volatile __u32 ring_wake_bytes; /* unread bytes at which the reader is woken */
 extern const volatile __u32 trace_switches;  /* switch.bpf.c is attached */
 extern const volatile __u32 holder_only;     /* only ticks of the thread that holds the GIL count */

@@ -22,6 +22,7 @@ struct options {
 	uint32_t rate_hz;
 	uint32_t ring_bytes;
 	bool children;
+	bool timeline; /* record: the time of each sample too */
 	bool quiet;
 	enum record_mode mode;
 	const char *format;

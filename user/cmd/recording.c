@@ -161,7 +161,10 @@ static int outputs_open(struct recording *r)
 	memcpy(record, &meta, sizeof(meta));
 	memcpy(record + sizeof(meta), &mode_len, sizeof(mode_len));
 	memcpy(record + sizeof(meta) + sizeof(mode_len), mode, mode_len);
-	return take_record(r, RECORD_META, record, sizeof(meta) + sizeof(mode_len) + mode_len);
+	code = take_record(r, RECORD_META, record, sizeof(meta) + sizeof(mode_len) + mode_len);
+	if (!code && r->options.timeline)
+		code = take_record(r, RECORD_TIMELINE, NULL, 0);
+	return code;
 }
 
 static void watch(struct recording *r, int i, pid_t pid)
@@ -211,6 +214,7 @@ int recording_start(struct recording *r)
 					   .switches = record_mode_waits(r->options.mode),
 					   .holder_only = r->options.mode == RECORD_GIL,
 					   .children = r->options.children,
+					   .timeline = r->options.timeline,
 					   .ring_bytes = r->options.ring_bytes };
 	int i, code;
 

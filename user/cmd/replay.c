@@ -69,6 +69,11 @@ static int replay(struct replaying *r, struct err *err)
 	if (code)
 		err_set(err, code, "cannot replay %s: %s", buf_text(&path),
 			why.msg[0] ? why.msg : r->why.msg);
+	if (!code && r->options.report.timeline && !profile__has_timeline(r->profile))
+		code = err_set(err, -EINVAL,
+			       "%s has no times of samples, which perfetto and chrome need: record "
+			       "with --timeline",
+			       buf_text(&path));
 	for (i = 0; !code && i < r->options.output_cnt; i++) {
 		if (!r->options.outputs[i].sink)
 			code = err_set(err, -EINVAL, "a replay writes no journal; it has one");

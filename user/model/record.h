@@ -32,6 +32,7 @@ enum record_type {
 	RECORD_TIMES,       /* struct record_times [], of threads that live at the end */
 	RECORD_STATS,       /* struct record_stats: once, last but END */
 	RECORD_END,         /* nothing; a journal without it was cut off */
+	RECORD_TIMELINE, /* nothing: the time of each sample is recorded too (EV_TICK). Behind META */
 	RECORD_MAX
 };
 

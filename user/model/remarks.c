@@ -128,6 +128,22 @@ static void remarks_of_waits(struct remarks *r, const struct report_options *opt
 		       true);
 }
 
+/* Each counted sample had one tick; of those that are not here, some came and found no room. */
+static void remarks_of_ticks(struct remarks *r)
+{
+	const struct profile *p = r->profile;
+	uint64_t came = p->tick_cnt + p->ticks_full;
+
+	if (!p->timeline)
+		return;
+	remark(r, p->ticks_full, "samples without their time, not in the timeline: it is full",
+	       true);
+	if (p->samples > came)
+		remark(r, p->samples - came,
+		       "samples without their time, not in the timeline: the ring buffer was full",
+		       true);
+}
+
 static void remarks_of_refused(struct remarks *r)
 {
 	const struct image *image;
@@ -186,6 +202,7 @@ struct report_remark *remarks_new(const struct profile *p, const struct report_o
 	r.text = (char *)(r.list + max);
 	remarks_of_stats(&r);
 	remarks_of_stacks(&r);
+	remarks_of_ticks(&r);
 	remarks_of_refused(&r);
 	remarks_of_waits(&r, options);
 	remarks_of_rest(&r);

@@ -111,6 +111,7 @@ int sampler__load(struct sampler *s, struct err *err)
 		return err_set(err, -errno, "cannot get random bytes: %s", err_str(errno));
 	s->skel->rodata->hash_seed = seed;
 	s->skel->rodata->follow_children = s->options.children;
+	s->skel->rodata->timeline = s->options.timeline;
 	s->skel->rodata->has_cookie = feature_has(FEAT_PERF_LINK);
 	s->skel->rodata->has_loop = feature_has(FEAT_LOOP);
 	s->skel->rodata->ring_wake_bytes = s->options.ring_bytes / 4;

@@ -30,6 +30,7 @@ struct sampler_options {
 	bool switches;       /* what threads wait for, and where their time goes (Linux 5.15) */
 	bool holder_only;    /* only ticks of threads that hold the GIL */
 	bool children;       /* follow forked processes too */
+	bool timeline;       /* an event for each sample, with its time */
 	uint32_t ring_bytes; /* power of two, at least 4096 */
 };
 
