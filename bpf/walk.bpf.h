@@ -252,6 +252,10 @@ __noinline int walk_step(void)
 		return !entry_fits(s, previous);
 	}
 	code = frame_u64(s, cfg->frame_code);
+	if (code != s->code_last && s->changes++ >= EV_CHANGES_MAX) {
+		s->stack.flags |= EV_STACK_TRUNCATED;
+		return 1;
+	}
 	check = code == s->code_last ? s->check_last : code_sum(s, code);
 	if (!check) {
 		s->stack.flags |= EV_STACK_UNREADABLE;
@@ -312,6 +316,7 @@ static __always_inline void walk(struct scratch *s, struct thread *thread)
 	s->at = s->stack.flags ? 0 : frame;
 	s->window_end = 0; /* another tick's */
 	s->code_last = 0;
+	s->changes = 0;
 	/* one more than fits, so that a stack of exactly EV_FRAMES_MAX is not "truncated"; shims of
 	 * the C stack take turns with frames at worst */
 	loop_each(2 * EV_FRAMES_MAX + 1, walk_turn, NULL);
