@@ -366,6 +366,10 @@ SHARED int walk_step(void)
 		return !entry_fits(s, previous);
 	}
 	code = frame_u64(s, cfg->frame_code) & ~(__u64)cfg->frame_code_tags;
+	if (code != s->code_last && s->changes++ >= EV_CHANGES_MAX) {
+		s->why = EV_STACK_TRUNCATED;
+		return 1;
+	}
 	check = code == s->code_last ? s->check_last : code_sum(s, code);
 	if (!check) {
 		s->why = EV_STACK_UNREADABLE;
@@ -435,6 +439,7 @@ static __always_inline void walk(struct scratch *s, __u64 tstate)
 	__u64 begin = s->hash;
 
 	s->code_last = 0;
+	s->changes = 0;
 	s->why = frame_first(s, tstate);
 	/* one more than fits, so that a stack of exactly EV_FRAMES_MAX is not "truncated"; shims of
 	 * the C stack take turns with frames at worst */

@@ -24,7 +24,7 @@ import rig
 import whole
 
 DEPTHS, RATES = (5, 21, 100, 500), (1000, 10000)
-CUT = 600  # frames: more than the 512 that are walked
+CUT = 600  # frames: more than the 512, or 400 of other functions, that are walked
 FULL = {"pairs": 30, "window": 0.6, "austin": 10, "austin_window": 1.2, "slices": 14, "depths": DEPTHS,
         "attach": 100, "memory": 10, "bystander": 12, "longest": 8}
 QUICK = {"pairs": 3, "window": 0.4, "austin": 1, "austin_window": 0.4, "slices": 2, "depths": (21,),
@@ -131,7 +131,7 @@ def section_tick(report, size):
     rows = cost.ticks("busy", (*size["depths"], CUT), RATES, size["slices"], say)
     rows += cost.ticks("hops", (21, CUT), RATES, size["slices"], say)
     for row in rows:
-        frames = min(row["depth"], 512)
+        frames = min(row["depth"], 512 if row["kind"] == "busy" else 400)
         report.row(f"{row['kind']}_{frames}_{row['rate']}", f"{frames} frames"
                    f"{', each of another function' if row['kind'] == 'hops' else ''}, {row['rate']} Hz"
                    f" (empty: {row['empty']:.2f})", row["us"], "us")
@@ -141,7 +141,7 @@ def section_tick(report, size):
     report.row("worst_p99", "  99th percentile", found["p99"], "us")
     report.row("worst_max", "  longest seen (the host's pauses are in it)", found["max"], "us")
     longest = max(row["us"][0] for row in rows if row["depth"] == CUT)
-    report.target("a tick with 512 frames takes at most 100 us", longest <= 100, f"{longest:.1f} us")
+    report.target("a tick with as many frames as are walked takes at most 100 us", longest <= 100, f"{longest:.1f} us")
 
 
 def section_attach(report, size):

@@ -20,7 +20,8 @@
 
 const struct flag_text flag_texts[FLAG_TEXT_CNT] = {
 	{ EV_STACK_TRUNCATED, "[deeper frames cut]",
-	  "samples of stacks deeper than 512 frames, cut at the root end" },
+	  "samples of stacks deeper than 512 frames, or than 400 of changing functions, cut at "
+	  "the root end" },
 	{ EV_STACK_UNREADABLE, "[unreadable frame]",
 	  "samples with a frame that could not be read, cut above it" },
 	{ EV_STACK_NO_IMAGE, "[no interpreter found]",
