@@ -14,7 +14,7 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.action_chains import ActionChains
 
-from conftest import folded, printable
+from conftest import UNCOIL, folded, printable, run
 
 FLAGS = ["--headless=new", "--no-sandbox", "--disable-quic", "--no-first-run",
          "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -128,6 +128,17 @@ def test_it_counts_the_same(replay, opened, chromium):
     assert sum(shown.values()) <= sum(expected.values())
     same = sum((expected & shown).values())
     assert same and same >= .9 * sum(shown.values())
+
+
+def test_it_opens_a_chrome_timeline(live_journal, tmp_path, opened, chromium):
+    """A profile a thread, in Chrome's format too."""
+    path = tmp_path / "out.trace.json"
+    run(UNCOIL, "replay", "-q", live_journal, "-o", path)
+    chunks = [event for event in json.loads(path.read_text())["traceEvents"]
+              if event["name"] == "ProfileChunk"]
+    opened(path)
+    text = chromium.find_element("css selector", "body").text
+    assert f"/{len(chunks)})" in text
 
 
 def test_each_thread_is_a_profile(replay, opened, chromium):

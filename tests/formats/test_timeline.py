@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """perfetto and chrome in Perfetto's trace processor: every sample once, at its time, on its thread,
-with the stack that the folded output has; speedscope opens chrome's too."""
+with the stack that the folded output has. (speedscope opens chrome's too: test_speedscope.py.)"""
 
 import collections
 import json
+import signal
 import subprocess
+import time
 
 import pytest
 
@@ -101,6 +103,45 @@ def test_a_journal_without_times_says_so(tmp_path):
     assert result.returncode == 1
     assert result.stderr.count("\n") == 1 and "record with --timeline" in result.stderr
     assert not out.exists()
+
+
+def test_times_that_are_lost_are_counted(tmp_path):
+    """A reader that sleeps leaves the ring to fill up. The counts do not need it: all samples of known
+    stacks are there, and those without a time are said to be without, to the last one."""
+    target = subprocess.Popen(["/usr/bin/python3", "-c", "print('ready', flush=True)\nwhile True: pass"],
+                              stdout=subprocess.PIPE)
+    outputs = [tmp_path / f"out{suffix}" for suffix in (".folded", ".trace.json", ".pftrace", ".uncoil")]
+    try:
+        assert target.stdout.readline() == b"ready\n"
+        recording = subprocess.Popen(
+            [UNCOIL, "record", "-p", str(target.pid), "-d", "3", "-r", "5000", "--ring-size", "65536",
+             *sum((["-o", str(path)] for path in outputs), [])], stderr=subprocess.PIPE, text=True)
+        assert recording.stderr.readline().startswith("recording ")
+        time.sleep(.5)
+        recording.send_signal(signal.SIGSTOP)
+        time.sleep(1.5)
+        recording.send_signal(signal.SIGCONT)
+        _, err = recording.communicate(timeout=60)
+    finally:
+        target.kill()
+        target.wait()
+    assert recording.returncode == 3, err
+    taken = sum(folded(outputs[0]).values())
+    trace = json.loads(outputs[1].read_text())
+    timed = sum(len(event["args"]["data"]["cpuProfile"]["samples"])
+                for event in trace["traceEvents"] if event["name"] == "ProfileChunk")
+    remarks = {remark["text"]: remark["count"] for remark in trace["otherData"]["uncoil"]["remarks"]}
+    without = remarks["samples without their time, not in the timeline: the ring buffer was full"]
+    assert without > 0 and timed > 0
+    assert timed + without == taken
+    assert f"lost: {without} samples without their time" in outputs[2].read_bytes().decode("utf-8", "replace")
+    # and a replay says the same, byte for byte
+    again = [tmp_path / f"again{suffix}" for suffix in (".folded", ".trace.json", ".pftrace")]
+    result = subprocess.run([UNCOIL, "replay", "-q", outputs[3],
+                             *sum((["-o", str(path)] for path in again), [])], timeout=60)
+    assert result.returncode == 3
+    for path, same in zip(outputs, again):
+        assert path.read_bytes() == same.read_bytes()
 
 
 def test_a_timeline_changes_no_other_output(journal, tmp_path):

@@ -28,7 +28,7 @@ void profile__free(struct profile *p);
  * kept, and what is lost is counted. Before the first record. */
 void profile__limit(struct profile *p, size_t bytes_max);
 
-/* How many times of samples it may hold (4 Mi by default: 64 MiB); more are counted, not kept. */
+/* How many times of samples it may hold (2 Mi by default: 32 MiB); more are counted, not kept. */
 void profile__limit_ticks(struct profile *p, uint32_t ticks_max);
 
 /* 0, or -EINVAL with a sentence (the record does not hold; the profile is as before), -ENOMEM.

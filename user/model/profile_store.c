@@ -10,8 +10,9 @@
 /* A busy application of 100 000 lines takes 2 to 4 MiB. */
 #define BYTES_MAX (24u << 20)
 
-/* Of 16 bytes each: 4 Mi samples are three quarters of an hour of 16 busy threads at 99 Hz. */
-#define TICKS_MAX (4u << 20)
+/* Of 16 bytes each, and 32 more while outputs are written: 96 MiB. 2 Mi samples are 22 minutes of 16
+ * busy threads at 99 Hz. */
+#define TICKS_MAX (2u << 20)
 
 struct profile *profile__new(void)
 {
