@@ -18,7 +18,7 @@ WARN := -std=gnu11 -Wall -Wextra -Wtype-limits -Wshadow -Wstrict-prototypes -Wmi
 HARDEN := -fstack-protector-strong -ffunction-sections -fdata-sections
 # One static file that can be copied to any host; `make asan` links dynamically.
 LINK ?= -static -s -Wl,--gc-sections
-LIBS := -lbpf -lelf -lz
+LIBS := -lbpf -lelf -lz -lm
 
 ifeq ($(V),0)
 Q := @
@@ -71,7 +71,7 @@ $(O)/libuncoil.a: $(LIB_OBJ)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
 # the flame graph's page is embedded as a byte array
-$(O)/user/sink/flame.o: $(O)/flame_js.h $(O)/flame_css.h
+$(O)/user/sink/flame.o $(O)/user/sink/flame_diff.o: $(O)/flame_js.h $(O)/flame_css.h
 $(O)/flame_%.h: user/sink/flame.%
 	$(call msg,EMBED,$<)
 	@mkdir -p $(@D)

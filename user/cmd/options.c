@@ -281,6 +281,8 @@ int options_record(struct options *o, int argc, char **argv)
 		NULL,           NULL
 	};
 
+	int code;
+
 	*o = (struct options){ .rate_hz = RATE_DEFAULT, .ring_bytes = RING_DEFAULT };
 	argp_err_exit_status = EXIT_USAGE;
 	argv[0] = "uncoil record"; /* as getopt's sentences and the help begin */
@@ -294,7 +296,12 @@ int options_record(struct options *o, int argc, char **argv)
 		o->rate_hz = 0; /* nothing is sampled */
 	if (!o->output_cnt)
 		output_default(o, "record");
-	return outputs_choose(o, "record");
+	code = outputs_choose(o, "record");
+	if (!code && o->timeline && record_mode_waits(o->mode))
+		return cmd_usage("record",
+				 "timelines (perfetto, chrome) show samples of CPU time only: "
+				 "not with --mode wall or offcpu");
+	return code;
 }
 
 static const struct argp_option top_options[] = {
