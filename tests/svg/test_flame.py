@@ -138,6 +138,12 @@ def page(chromium, svgs):
     assert chromium.get_log("browser") == []
 
 
+@pytest.mark.parametrize("path", sorted((TOP / "tests/golden").glob("*/expected.svg")), ids=lambda path: path.parent.name)
+def test_recorded_ones_are_well_formed(path):
+    """Of real recordings, every kind of frame among them."""
+    subprocess.run(["xmllint", "--noout", "--huge", path], check=True)
+
+
 @pytest.mark.parametrize("name", ["normal", "hostile", "big", "empty", "narrow", "huge"])
 def test_is_well_formed_and_self_contained(svgs, name):
     subprocess.run(["xmllint", "--noout", "--huge", svgs / f"{name}.svg"], check=True)
