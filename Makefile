@@ -38,7 +38,7 @@ UNIT := $(patsubst tests/unit/%.c,$(O)/tests/unit/%,$(wildcard tests/unit/test_*
 FUZZERS := $(patsubst tests/fuzz/%.c,$(O)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 SKEL := $(O)/uncoil.skel.h
 
-.PHONY: all check check-bpf asan fuzz bench fmt fmt-check lint install clean help \
+.PHONY: all check check-bpf asan fuzz bench accuracy fmt fmt-check lint install clean help \
 	offsets vmlinux compile-tests
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -117,6 +117,9 @@ fuzz: $(FUZZERS) ## fuzz every parser for SECS seconds each (default 20); T=name
 	$(Q)scripts/fuzz $(SECS) $(T)
 bench: uncoil ## measure costs against the bare timer and Austin; root
 	$(Q)scripts/bench
+accuracy: uncoil ## are stacks and shares true? every Python, 20 minutes; root; QUICK=1: one; ONLY=3.12.1,tasks
+	$(Q)PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 tests/accuracy/accuracy.py $(if $(QUICK),--quick) \
+		$(if $(ONLY),--only $(ONLY))
 
 # --- housekeeping
 C_FILES = $(shell find bpf user tests -name '*.[ch]' ! -path user/python/table.h ! -path tests/unit/lines_golden.h)

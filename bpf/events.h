@@ -22,7 +22,9 @@
 	X(THREAD, ev_thread) \
 	X(FORK, ev_fork)     \
 	X(EXEC, ev_exec)     \
-	X(EXIT, ev_exit)
+	X(EXIT, ev_exit)     \
+	X(TIMES, ev_times)   \
+	X(TICK, ev_tick)
 
 enum ev_kind {
 	EV_NONE,
@@ -75,7 +77,7 @@ _Static_assert(sizeof(struct py_frame) == 16, "wire");
 #define EV_LASTI_NONE 0xffffffffU
 
 /* Why a stack is not the whole stack. 0 = it is. A stack without frames has exactly one of the
- * EV_STACK_NO_* reasons. */
+ * reasons from EV_STACK_NO_IMAGE on. */
 enum ev_stack_flag {
 	EV_STACK_TRUNCATED = 1 << 0,  /* deeper than EV_FRAMES_MAX; the root end is missing */
 	EV_STACK_UNREADABLE = 1 << 1, /* a frame could not be read; what lies above it is missing */
@@ -84,9 +86,37 @@ enum ev_stack_flag {
 		1 << 3,             /* the thread has no Python thread state: not Python's thread */
 	EV_STACK_NO_FRAME = 1 << 4, /* it has one, and runs no Python function */
 	EV_STACK_NOT_SEARCHED =
-		1 << 5, /* its thread state was not among those searched in this tick */
-	EV_STACK_ALL = (1 << 6) - 1,
+		1 << 5,         /* its thread state was not among those searched in this tick */
+	EV_STACK_WAIT = 1 << 6, /* taken where the thread left the CPU: `wait` says why */
+	EV_STACK_UNSETTLED =
+		1
+		<< 7, /* the interpreter was between two stores that change the stack (walk.bpf.h) */
+	EV_STACK_ALL = (1 << 8) - 1,
 };
+
+/* What a thread waits for, as the kernel knows it at the switch. Facts: user/model/wait.c says what
+ * they mean. All 0 in a stack that is not EV_STACK_WAIT. */
+enum wait_flag {
+	WAIT_GIL = 1 << 0,    /* the futex lies in the interpreter's GIL */
+	WAIT_FILE = 1 << 1,   /* `mode` holds: the system call waits on a file */
+	WAIT_SOCKET = 1 << 2, /* family and what follows it hold too */
+	WAIT_ALL = (1 << 3) - 1,
+};
+
+struct wait {
+	__s16 syscall; /* number on the target's architecture; -1: in none */
+	__u16 state;   /* TASK_* of include/linux/sched.h, low bits; 0: it could have run on */
+	__u16 flags;   /* enum wait_flag */
+	__u16 mode;    /* i_mode of the file's inode */
+	__u16 family;  /* AF_* */
+	__u16 type;    /* SOCK_* */
+	__u16 port;    /* the peer's, host order; 0: none */
+	__u16 local_port;
+	__u8 addr[16]; /* the peer's; IPv4 in the first four bytes */
+	__u32 cnt;     /* poll, select: how many descriptors were asked for; more than 2 is 2 */
+	__u32 pad;     /* 0 */
+};
+_Static_assert(sizeof(struct wait) == 40, "wire");
 
 /* EV_STACK: a stack that this thread is seen with for the first time since the counts were last
  * drained. How often it is seen is counted in the kernel, under (hdr.thread, hash). */
@@ -95,9 +125,10 @@ struct ev_stack {
 	__u64 hash;      /* names the stack; seeded anew for every recording */
 	__u32 flags;     /* enum ev_stack_flag */
 	__u32 frame_cnt; /* <= EV_FRAMES_MAX */
+	struct wait wait;
 	struct py_frame frames[EV_FRAMES_MAX]; /* leaf first; only frame_cnt are submitted */
 };
-_Static_assert(sizeof(struct ev_stack) == 48 + EV_FRAMES_MAX * 16, "wire");
+_Static_assert(sizeof(struct ev_stack) == 88 + EV_FRAMES_MAX * 16, "wire");
 
 /* EV_CODE: a code object, copied where it was first seen. `data` holds the parts one after the
  * other in this order, each the raw bytes from the start of the target's object: the code object
@@ -151,5 +182,29 @@ struct ev_exit {
 	__u32 pad;
 };
 _Static_assert(sizeof(struct ev_exit) == 40, "wire");
+
+/* Where one thread's time went, from sched_switch. The three sum up to what there was of its life
+ * within the recording. */
+struct thread_times {
+	__u64 cpu_ns;  /* on the CPU */
+	__u64 wait_ns; /* off it, until it was woken */
+	__u64 runq_ns; /* off it, and ready to run */
+};
+
+/* EV_TIMES: a thread ends, or execs; hdr.thread's times are final. */
+struct ev_times {
+	struct ev_hdr hdr;
+	struct thread_times times;
+};
+_Static_assert(sizeof(struct ev_times) == 56, "wire");
+
+/* EV_TICK: one sample and when it was taken (hdr.ts_ns), if times are recorded (timeline). Comes
+ * after its stack and after it was counted: a tick that finds the ring full is a sample whose time is
+ * missing, and user space knows how many these are from the counts. */
+struct ev_tick {
+	struct ev_hdr hdr;
+	__u64 hash; /* of the stack: ev_stack.hash, under the same image and thread */
+};
+_Static_assert(sizeof(struct ev_tick) == 40, "wire");
 
 #endif /* UNCOIL_EVENTS_H */

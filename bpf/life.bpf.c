@@ -5,11 +5,22 @@
  * After an exec nothing is known until user space has looked; samples of that time are counted as
  * such (EV_STACK_NO_IMAGE).
  */
-#include "emit.bpf.h"
-
-#include <vmlinux.h>
+#include "times.bpf.h"
 
 #include <bpf/bpf_tracing.h>
+
+/* Sends the running thread's times, and forgets it. */
+static __always_inline void thread_forget(struct task_struct *task, const struct proc *proc,
+					  __u32 tgid, __u32 tid)
+{
+	struct thread_seen *thread = bpf_map_lookup_elem(&threads, &tid);
+
+	if (!thread)
+		return;
+	if (trace_switches && ready)
+		times_end(thread, task, proc, tgid, tid);
+	bpf_map_delete_elem(&threads, &tid);
+}
 
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
@@ -50,8 +61,9 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 	if (!proc)
 		return 0;
 	/* a thread that execs becomes the leader, and its old tid nobody's */
-	bpf_map_delete_elem(&threads, &tid);
+	thread_forget(task, proc, tgid, tid);
 	old_image = proc->image;
+	proc->since_ns = bpf_ktime_get_ns();
 	proc->state = PROC_UNKNOWN;
 	proc->image = image_next();
 	ev = bpf_ringbuf_reserve(&ring, sizeof(*ev), 0);
@@ -73,9 +85,9 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	struct ev_exit *ev;
 	struct proc *proc;
 
-	/* first, whoever it is: the last thread takes the process's entry away before its siblings come here */
-	bpf_map_delete_elem(&threads, &tid);
 	proc = bpf_map_lookup_elem(&procs, &tgid);
+	/* whoever it is: the last thread takes the process's entry away before its siblings come here */
+	thread_forget(task, proc, tgid, tid);
 	if (!proc)
 		return 0;
 	image = proc->image;

@@ -16,9 +16,14 @@ const volatile __u64 hash_seed = 0;
 const volatile __u32 follow_children = 0;
 const volatile __u32 has_cookie = 0;
 const volatile __u32 has_loop = 0;
+const volatile __u32 timeline = 0;
 const volatile __u32 ring_wake_bytes = 0;
+const volatile __u32 trace_switches = 0;
+const volatile __u32 holder_only = 0;
+const volatile __u8 syscalls[SYSCALLS_MAX] = {};
 
 __u32 ready = 0;
+__u64 start_ns = 0;
 __u32 counts_active = 0;
 __u32 counts_used = 0;
 

@@ -8,6 +8,7 @@
 
 #include <linux/bpf.h>
 #include <linux/types.h>
+#include <stdbool.h>
 
 #include <bpf/bpf_helpers.h>
 
@@ -19,20 +20,6 @@
 #define COUNTS_MAX  16384
 #define CODES_MAX   32768
 
-/* What the sampler remembers of a thread. `timer_own` is set by the first tick of a timer that was
- * opened on this very thread; ticks of an inherited one are duplicates from then on. */
-struct thread {
-	__u32 image;
-	__u32 serial;
-	__u64 thread_id;     /* pthread_self() */
-	__u64 tstate;        /* last seen thread state, verified at each use; 0 = none yet */
-	__u64 sent_id;       /* the thread_id that user space was told */
-	__u64 search_interp; /* where the search for the thread state goes on at the next tick, */
-	__u64 search_tstate; /* 0, 0 = from the beginning */
-	__u32 timer_own;
-	__u32 pad;
-};
-
 /* One tick's working memory: too large for the BPF stack, and where the global functions (verified
  * once each, not once per iteration) find their arguments. */
 struct scratch {
@@ -40,16 +27,25 @@ struct scratch {
 	__u64 thread_id; /* whose thread state is searched */
 	__u64 interp;    /* interpreter to look into next */
 	__u64 tstate;    /* thread state to look at next; then the one found */
-	__u64 at;        /* frame to read next */
+	__u64 loaded;    /* the thread state that `tstate_raw` is of */
+	__u64 current;   /* the thread state that holds the GIL, where there is one GIL */
+	__u64 best;      /* the best one of this thread so far, none being surely the current */
+	__u32 best_runs; /* it has frames */
+	__u32 pad2;
+	__u64 at; /* frame to read next */
 	__u64 hash;
 	__u64 window_start; /* the target's addresses that `window` holds: [start, end) */
 	__u64 window_end;
-	__u64 code_last;  /* the last code object of this tick, */
-	__u32 check_last; /* and its check: nothing changes while the thread is stopped */
-	__u32 pad;
-	__u32 frame;     /* where the current frame begins in `window` */
-	__u32 cfg_image; /* whose cfg this is; 0 = none */
+	__u64 code_last;      /* the last code object of this tick, */
+	__u32 check_last;     /* and its check: nothing changes while the thread is stopped */
+	__u32 entry_due;      /* the frame that began this cframe has not been passed yet, */
+	__u64 entry_previous; /* and this is what it must say comes before it */
+	__u32 frame;          /* where the current frame begins in `window` */
+	__u32 cfg_image;      /* whose cfg this is; 0 = none */
+	__u32 why;            /* enum ev_stack_flag: where the walk ended before the root */
+	__u32 codes_max;      /* code objects that may be copied for this stack */
 	__u8 window[PY_WINDOW_MAX];
+	__u8 tstate_raw[PY_TSTATE_READ_MAX];
 	__u8 code[PY_CODE_READ_MAX];
 	struct ev_stack stack;
 };
@@ -68,12 +64,12 @@ struct procs_map {
 	__type(value, struct proc);
 };
 
-/* tid -> struct thread; written by sample.bpf.c at a thread's first tick, removed at its exit */
+/* tid -> struct thread_seen; written by sample.bpf.c at a thread's first tick, removed at its exit */
 struct threads_map {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, THREADS_MAX);
 	__type(key, __u32);
-	__type(value, struct thread);
+	__type(value, struct thread_seen);
 };
 
 /* (thread, stack) -> count; written by sample.bpf.c into the one that `counts_active` names, drained
@@ -108,14 +104,6 @@ struct scratches_map {
 	__type(value, struct scratch);
 };
 
-/* Serials are made per CPU, (count << SERIAL_CPU_BITS) + cpu, because an atomic add that returns its
- * sum needs Linux 5.12. What user space numbers itself stays below 1 << SERIAL_CPU_BITS. */
-#define SERIAL_CPU_BITS 10
-struct serials {
-	__u32 threads; /* only ever raised in a tick */
-	__u32 images;  /* only ever raised in sched_process_fork and _exec */
-};
-
 struct serials_map {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
@@ -146,10 +134,16 @@ extern const volatile __u64 hash_seed; /* random per recording: a target cannot 
 extern const volatile __u32 follow_children; /* -s */
 extern const volatile __u32 has_cookie;      /* bpf_get_attach_cookie(), Linux 5.15 */
 extern const volatile __u32 has_loop;        /* bpf_loop(), Linux 5.17 */
+extern const volatile __u32 timeline;        /* an event for each sample, with its time */
 extern const volatile __u32 ring_wake_bytes; /* unread bytes at which the reader is woken */
+extern const volatile __u32 trace_switches;  /* switch.bpf.c is attached */
+extern const volatile __u32 holder_only;     /* only ticks of the thread that holds the GIL count */
+
+extern const volatile __u8 syscalls[SYSCALLS_MAX]; /* enum syscall_kind */
 
 /* live */
 extern __u32 ready;         /* user: 1 once all is attached; before, nothing is emitted */
+extern __u64 start_ns;      /* user: when `ready` was set; CLOCK_MONOTONIC */
 extern __u32 counts_active; /* user: 0 = counts_a, 1 = counts_b */
 extern __u32 counts_used;   /* BPF: entries made in the active counts map; user resets it */
 

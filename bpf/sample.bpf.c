@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * On-CPU sampling: a timer per thread ticks while the thread runs; each tick walks the thread's
- * Python frames and adds one to the count of that (thread, stack) in a map. Only a stack that this
- * thread was not seen with before is sent to user space, and only a code object that was not seen
- * before is copied along - here, at first sight, since a script that is about to exit and a lambda
- * that is about to be freed leave nothing to be read later.
+ * Python frames and adds one to the count of that (thread, stack) in a map.
  *
  * The tick is an interrupt of the target's. Its worst case is bounded: EV_FRAMES_MAX frames, and
  * CODES_PER_TICK code objects; what is left of those is caught up on the stack's next tick
@@ -12,242 +9,28 @@
  */
 #include <linux/bpf_perf_event.h>
 
-#include "walk.bpf.h"
+#include "count.bpf.h"
 
 #define CODES_PER_TICK 8
-#define PF_EXITING     0x00000004
 
-/* Tells user space of a thread; 0, or negative if the ring is full. */
-static __always_inline int thread_tell(struct thread *thread, __u32 tgid, __u32 tid)
+/* Does this thread state hold the GIL? `last_holder` stays when the GIL is let go: `locked` tells. */
+static __always_inline bool holds_gil(const struct scratch *s, __u64 tstate)
 {
-	struct ev_thread ev = {};
+	__u64 gil = gil_find(s, tstate), holder = 0;
+	__u32 locked = 0;
 
-	hdr_fill(&ev.hdr, EV_THREAD, sizeof(ev), thread->image, tgid, tid, thread->serial);
-	ev.thread_id = thread->thread_id;
-	bpf_get_current_comm(ev.comm, sizeof(ev.comm));
-	if (bpf_ringbuf_output(&ring, &ev, sizeof(ev), BPF_RB_FORCE_WAKEUP))
-		return -EINVAL;
-	thread->sent_id = thread->thread_id;
-	return 0;
-}
-
-/* The thread's entry, made at its first tick; NULL = the tick cannot be used (counted). */
-static __always_inline struct thread *thread_get(__u32 tgid, __u32 tid, __u32 image)
-{
-	struct thread *thread = bpf_map_lookup_elem(&threads, &tid), fresh = {};
-	struct serials *here = serials_here();
-	struct task_struct *task;
-
-	if (thread && thread->image == image)
-		return thread;
-	if (!here) {
-		stat_add(STAT_DROP_SCRATCH);
-		return NULL;
-	}
-	task = (void *)bpf_get_current_task();
-	if (BPF_CORE_READ(task, flags) & PF_EXITING) {
-		/* its entry is gone already (life.bpf.c); do not make a new one */
-		stat_add(STAT_EXITING);
-		return NULL;
-	}
-	fresh.image = image;
-	fresh.serial = serial_next(&here->threads);
-	fresh.thread_id = current_thread_id();
-	if (thread_tell(&fresh, tgid, tid)) {
-		stat_add(STAT_DROP_RING_THREAD);
-		return NULL;
-	}
-	if (bpf_map_update_elem(&threads, &tid, &fresh, BPF_ANY)) {
-		stat_add(STAT_DROP_THREADS_FULL);
-		return NULL;
-	}
-	return bpf_map_lookup_elem(&threads, &tid);
-}
-
-/* Copies one part of a code object behind the others; returns its length, 0 if it can't be read. */
-static __always_inline __u32 part_copy(struct ev_code *ev, __u32 at, __u64 addr, __u64 len,
-				       const __u32 max)
-{
-	if (!addr || !len || at > EV_CODE_DATA_MAX - max)
-		return 0;
-	if (len > max)
-		len = max;
-	if (bpf_probe_read_user(ev->data + at, (__u32)len, (void *)addr))
-		return 0;
-	return (__u32)len;
-}
-
-/* Size of a compact str object, header included; its text's width is 1, 2 or 4 bytes. */
-static __always_inline __u64 str_size(const struct py_cfg *cfg, __u64 str)
-{
-	__u64 length = 0;
-	__u32 state = 0;
-
-	if (!str || user_u64(&length, str + cfg->str_length) ||
-	    bpf_probe_read_user(&state, sizeof(state), (void *)(str + cfg->str_state)))
-		return 0;
-	if (length > EV_CODE_FILENAME_MAX)
-		length = EV_CODE_FILENAME_MAX;
-	return cfg->str_data_max + length * ((state >> cfg->str_kind_shift) & 7);
-}
-
-/* Ships the code object of s->stack.frames[n]; 0 or a negative errno. */
-__noinline int code_ship(__u32 n)
-{
-	struct scratch *s = scratch_here();
-	const struct py_cfg *cfg;
-	struct ev_code *ev;
-	__u32 zero = 0;
-	__u64 code, name, qualname, filename, linetable, size = 0;
-	__u32 at;
-
-	ev = bpf_map_lookup_elem(&code_scratches, &zero);
-	if (!s || !ev || n >= EV_FRAMES_MAX)
-		return -EINVAL;
-	cfg = &s->cfg;
-	code = s->stack.frames[n].code;
-	ev->code = code;
-	ev->check = s->stack.frames[n].check;
-	ev->facts_len = part_copy(ev, 0, code, cfg->code_read, EV_CODE_FACTS_MAX);
-	if (bpf_probe_read_user(s->code, PY_CODE_READ_MAX < cfg->code_read ? 0 : cfg->code_read,
-				(void *)code))
-		return -EINVAL;
-	name = code_u64(s, cfg->code_name);
-	qualname = cfg->code_qualname ? code_u64(s, cfg->code_qualname) : 0;
-	filename = code_u64(s, cfg->code_filename);
-	linetable = code_u64(s, cfg->code_linetable);
-
-	at = ev->facts_len;
-	ev->name_len = part_copy(ev, at, name, str_size(cfg, name), EV_CODE_NAME_MAX);
-	at += ev->name_len;
-	ev->qualname_len =
-		part_copy(ev, at, qualname, str_size(cfg, qualname), EV_CODE_QUALNAME_MAX);
-	at += ev->qualname_len;
-	ev->filename_len =
-		part_copy(ev, at, filename, str_size(cfg, filename), EV_CODE_FILENAME_MAX);
-	at += ev->filename_len;
-	if (linetable)
-		user_u64(&size, linetable + cfg->bytes_size);
-	ev->linetable_len = part_copy(ev, at, linetable, size ? size + cfg->bytes_data : 0,
-				      EV_CODE_LINETABLE_MAX);
-	at += ev->linetable_len;
-	if (at > EV_CODE_DATA_MAX)
-		return -EINVAL;
-	at += sizeof(*ev) - EV_CODE_DATA_MAX;
-	hdr_fill(&ev->hdr, EV_CODE, at, s->stack.hdr.image, s->stack.hdr.tgid, s->stack.hdr.tid,
-		 s->stack.hdr.thread);
-	if (at > sizeof(*ev))
-		return -EINVAL;
-	return bpf_ringbuf_output(&ring, ev, at, wake_flags());
-}
-
-/* One frame's code object, if it is new: 0 = was known, 1 = shipped now, negative = could not. */
-__noinline int ship_step(__u32 n)
-{
-	struct scratch *s = scratch_here();
-	struct code_key key = {};
-	__u32 one = 1;
-
-	if (!s || n >= EV_FRAMES_MAX || n >= s->stack.frame_cnt)
-		return -EINVAL;
-	key.code = s->stack.frames[n].code;
-	key.check = s->stack.frames[n].check;
-	key.image = s->stack.hdr.image;
-	if (bpf_map_lookup_elem(&codes, &key))
-		return 0;
-	if (code_ship(n))
-		return -EINVAL;
-	stat_add(STAT_CODES_NEW);
-	/* a full table only means that the object may be shipped twice */
-	bpf_map_update_elem(&codes, &key, &one, BPF_ANY);
-	return 1;
-}
-
-struct ship {
-	__u32 next; /* frame to look at next */
-	__u32 left; /* how many more may be copied in this tick */
-};
-
-static long ship_turn(__u32 i, void *data)
-{
-	struct ship *ship = data;
-	int err;
-
-	if (!ship->left)
-		return 1;
-	err = ship_step(ship->next);
-	if (err < 0)
-		return 1;
-	ship->left -= err;
-	ship->next++;
-	return 0;
-}
-
-/* Ships the code objects of frames from `pending` - 1 on; returns the new `pending`, 0 = done. */
-__noinline int codes_ship(__u32 pending)
-{
-	struct scratch *s = scratch_here();
-	struct ship ship = { .next = pending - 1, .left = CODES_PER_TICK };
-
-	if (!s)
-		return pending;
-	loop_each(EV_FRAMES_MAX, ship_turn, &ship);
-	return ship.next >= s->stack.frame_cnt ? 0 : ship.next + 1;
-}
-
-static __always_inline int stack_ship(struct scratch *s)
-{
-	__u32 n = s->stack.frame_cnt, size;
-
-	if (n > EV_FRAMES_MAX)
-		return -EINVAL;
-	size = sizeof(s->stack) - sizeof(s->stack.frames) + n * sizeof(struct py_frame);
-	hdr_fill(&s->stack.hdr, EV_STACK, size, s->stack.hdr.image, s->stack.hdr.tgid,
-		 s->stack.hdr.tid, s->stack.hdr.thread);
-	s->stack.hash = s->hash;
-	return bpf_ringbuf_output(&ring, &s->stack, size, wake_flags());
-}
-
-/* Counts the stack in s under its thread; ships what user space has not seen. */
-static __always_inline int stack_count(struct scratch *s, void *counts)
-{
-	struct count_key key = { .thread = s->stack.hdr.thread,
-				 .image = s->stack.hdr.image,
-				 .hash = s->hash };
-	struct count_val fresh = { .count = 1, .flags = s->stack.flags, .pending = 1 };
-	struct count_val *val = bpf_map_lookup_elem(counts, &key);
-
-	if (val) {
-		val->count++;
-		if (val->pending)
-			val->pending = codes_ship(val->pending);
-		return 0;
-	}
-	if (bpf_map_update_elem(counts, &key, &fresh, BPF_NOEXIST))
-		return drop(STAT_DROP_COUNTS_FULL);
-	if (stack_ship(s)) {
-		/* a count without its stack would mean nothing: take it back */
-		bpf_map_delete_elem(counts, &key);
-		return drop(STAT_DROP_RING_FULL);
-	}
-	stat_add(STAT_STACKS_NEW);
-	__sync_fetch_and_add(&counts_used, 1);
-	val = bpf_map_lookup_elem(counts, &key);
-	if (!val)
-		return 0;
-	val->pending = codes_ship(1);
-	/* a program that ends now leaves the rest to nobody: user space reads it at once */
-	if (val->pending)
-		reader_wake();
-	return 0;
+	return gil && !user_u64(&holder, gil + s->cfg.gil_holder) && holder == tstate &&
+	       !bpf_probe_read_user(&locked, sizeof(locked), (void *)(gil + s->cfg.gil_locked)) &&
+	       locked == 1;
 }
 
 SEC("perf_event")
 int on_tick(struct bpf_perf_event_data *ctx)
 {
-	__u64 id = bpf_get_current_pid_tgid();
+	struct task_struct *task = (void *)bpf_get_current_task();
+	__u64 id = bpf_get_current_pid_tgid(), tstate;
 	__u32 tgid = id >> 32, tid = (__u32)id, zero = 0;
-	struct thread *thread;
+	struct thread_seen *thread;
 	struct scratch *s;
 	struct proc *proc;
 
@@ -256,7 +39,7 @@ int on_tick(struct bpf_perf_event_data *ctx)
 	proc = bpf_map_lookup_elem(&procs, &tgid);
 	if (!proc)
 		return 0;
-	thread = thread_get(tgid, tid, proc->image);
+	thread = thread_get(task, tgid, tid, proc->image);
 	if (!thread)
 		return 0;
 	if (has_cookie) {
@@ -269,27 +52,23 @@ int on_tick(struct bpf_perf_event_data *ctx)
 	s = bpf_map_lookup_elem(&scratches, &zero);
 	if (!s)
 		return drop(STAT_DROP_SCRATCH);
-	stat_add(STAT_SAMPLES);
-	s->hash = hash_seed;
-	s->stack.flags = 0;
-	s->stack.frame_cnt = 0;
-	s->stack.hdr.image = proc->image;
-	s->stack.hdr.tgid = tgid;
-	s->stack.hdr.tid = tid;
-	s->stack.hdr.thread = thread->serial;
+	stack_begin(s, proc, thread, tgid, tid);
+	s->codes_max = CODES_PER_TICK;
 	if (proc->state == PROC_PYTHON) {
-		if (s->cfg_image != proc->image) {
-			s->cfg = proc->cfg;
-			s->cfg_image = proc->image;
-		}
-		walk(s, thread);
+		tstate = tstate_find(s, thread);
+		if (holder_only && !holds_gil(s, tstate))
+			return drop(STAT_NOT_HOLDER);
+		walk(s, tstate);
 		if (thread->thread_id != thread->sent_id)
-			thread_tell(thread, tgid, tid); /* or at the next tick */
+			thread_tell(thread, task, tgid, tid); /* or at the next tick */
 	} else {
 		s->stack.flags = EV_STACK_NO_IMAGE;
 	}
+	stat_add(STAT_SAMPLES);
 	s->hash = check_mix(s->hash, s->stack.flags);
 	if (counts_active)
-		return stack_count(s, &counts_b);
-	return stack_count(s, &counts_a);
+		stack_count(s, &counts_b, 1);
+	else
+		stack_count(s, &counts_a, 1);
+	return 0;
 }

@@ -11,10 +11,13 @@
 
 #include <linux/types.h>
 
-/* Reads of the target's frame and code objects are one bounded read each; every offset below is
- * smaller than these (checked in user/python/layout.c before the map is written, masked at use). */
-#define PY_FRAME_READ_MAX 128
-#define PY_CODE_READ_MAX  256
+#include "events.h"
+
+/* Reads of the target's thread states, frames and code objects are one bounded read each; every
+ * offset below is smaller than these (checked in user/python/layout.c before the map is written, masked at use). */
+#define PY_TSTATE_READ_MAX 256
+#define PY_FRAME_READ_MAX  128
+#define PY_CODE_READ_MAX   256
 
 /* Since 3.11 the frames of a thread lie one behind the other in its data stack, callers at lower
  * addresses: one read of this many bytes, ending with a frame, holds several of its callers. What a
@@ -38,18 +41,25 @@ struct py_cfg {
 	__u64 code_type; /* address of PyCode_Type in the target: every code object's ob_type */
 	__u32 flags;     /* enum py_cfg_flag */
 	__u32 runtime_interpreters_head;
+	__u32 runtime_tstate_current; /* who holds the GIL, 0 = see tstate_active */
 	__u32 interp_next;
 	__u32 interp_threads_head;
+	__u32 tstate_read; /* bytes of a thread state to read: covers all tstate_* below */
 	__u32 tstate_next;
 	__u32 tstate_thread_id;
 	__u32 tstate_frame; /* current frame, or the cframe */
-	__u32 cframe_current_frame;
-	__u32 frame_read; /* bytes of a frame to read: covers all frame_* below */
+	__u32 tstate_status;
+	__u32 tstate_active; /* mask of the bit in tstate_status: it is the one that its thread uses */
+	__u32 cframe_current_frame; /* its `previous` follows at once (3.11, 3.12) */
+	__u32 frame_read;           /* bytes of a frame to read: covers all frame_* below */
 	__u32 frame_previous;
 	__u32 frame_code;
+	__u32 frame_code_tags; /* low bits of that pointer which are not address (3.14+) */
 	__u32 frame_instr;
 	__u32 frame_owner;
 	__u32 frame_owner_skip;
+	__u32 frame_is_entry; /* _PyInterpreterFrame.is_entry (3.11), or 0 */
+	__u32 frame_tlbc;     /* index of the thread's copy of the bytecode; see code_tlbc */
 	__u32 code_read; /* bytes of a code object to read: covers all code_* below but code_start */
 	__u32 code_firstlineno;
 	__u32 code_filename;
@@ -58,6 +68,8 @@ struct py_cfg {
 	__u32 code_linetable;
 	__u32 code_version; /* co_version, unique per code object; 0 = none: the name's hash stands in */
 	__u32 code_start; /* co_code_adaptive */
+	__u32 code_tlbc;  /* the threads' copies of it: { size, addresses[] }; 0 = there are none */
+	__u32 object_type; /* PyObject.ob_type */
 	__u32 str_length;
 	__u32 str_hash;
 	__u32 str_state;
@@ -65,9 +77,15 @@ struct py_cfg {
 	__u32 str_data_max;   /* header of the largest compact str: text begins here or before */
 	__u32 bytes_size;
 	__u32 bytes_data;
+	__u32 tstate_interp;
+	__u32 runtime_gil; /* the GIL's struct inside _PyRuntime (before 3.12), */
+	__u32 interp_gil;  /* or a pointer to it inside the interpreter; both 0: there is none */
+	__u32 gil_size;
+	__u32 gil_holder;
+	__u32 gil_locked;
 	__u32 pad;
 };
-_Static_assert(sizeof(struct py_cfg) == 136, "control");
+_Static_assert(sizeof(struct py_cfg) == 200, "control");
 
 enum proc_state {
 	PROC_UNKNOWN, /* followed, and it is not known (yet) to run Python */
@@ -77,8 +95,59 @@ enum proc_state {
 /* procs map: tgid -> what is known. Written by user space for roots and execs, by BPF on fork. */
 struct proc {
 	__u32 image;
-	__u32 state; /* enum proc_state */
+	__u32 state;    /* enum proc_state */
+	__u64 since_ns; /* when this image began, if within the recording; CLOCK_MONOTONIC */
 	struct py_cfg cfg;
+};
+
+/* A stack that this thread left the CPU with lately: what is seen of it without reading its code
+ * objects, and its hash. */
+#define MEMO_CNT 4
+struct memo {
+	__u64 chain; /* 0 = none */
+	__u64 hash;
+	__u64 end_ns; /* not believed any longer then */
+};
+
+/* What the sampler remembers of a thread. `timer_own` is set by the first tick of a timer that was
+ * opened on this very thread; ticks of an inherited one are duplicates from then on. */
+struct thread_seen {
+	__u32 image;
+	__u32 serial;
+	__u64 thread_id;     /* pthread_self() */
+	__u64 tstate;        /* last seen thread state, verified at each use; 0 = none yet */
+	__u64 sent_id;       /* the thread_id that user space was told */
+	__u64 search_interp; /* where the search for the thread state goes on at the next tick, */
+	__u64 search_tstate; /* 0, 0 = from the beginning */
+	__u32 timer_own;
+	__u32 is_off; /* left the CPU at since_ns, and did not come back yet */
+	/* time, kept by switch.bpf.c */
+	__u64 since_ns;  /* when it last came to the CPU or left it; 0 = neither was seen yet */
+	__u64 hash;      /* the stack it left with; 0 = none that was counted */
+	__u64 run_delay; /* the kernel's sum of its time in run queues, when it left */
+	__u64 exec_ns;   /* the kernel's sum of its time on the CPU, at since_ns */
+	__u64 over_ns;   /* the wait that is over, and not counted yet: how much of it was in the */
+	__u64 over_hash; /* run queue is known only once the kernel has summed it up */
+	struct thread_times times;
+	struct memo memo[MEMO_CNT];
+};
+
+/* What a system call waits on, by its number (user/os/syscall.h). */
+#define SYSCALLS_MAX 512
+enum syscall_kind {
+	SYSCALL_OTHER,
+	SYSCALL_FD,     /* a file descriptor, its first argument */
+	SYSCALL_POLL,   /* struct pollfd [], counted by the second argument */
+	SYSCALL_SELECT, /* descriptors below its first argument */
+	SYSCALL_FUTEX,  /* the word at its first argument */
+};
+
+/* Serials are made per CPU, (count << SERIAL_CPU_BITS) + cpu, because an atomic add that returns its
+ * sum needs Linux 5.12. What user space numbers itself stays below 1 << SERIAL_CPU_BITS. */
+#define SERIAL_CPU_BITS 10
+struct serials {
+	__u32 threads; /* only ever raised in a tick */
+	__u32 images;  /* only ever raised in sched_process_fork and _exec */
 };
 
 /* counts maps: how often one thread was seen with one stack. */
@@ -89,7 +158,9 @@ struct count_key {
 };
 
 struct count_val {
-	__u64 count;
+	__u64 count;   /* samples, or waits that are over */
+	__u64 wait_ns; /* of waits: until the thread was woken, */
+	__u64 runq_ns; /* and from then until it ran */
 	__u32 flags;   /* enum ev_stack_flag of the stack */
 	__u32 pending; /* not 0: its frames' code objects are not all shipped yet */
 };
@@ -112,12 +183,18 @@ struct code_key {
 	X(CODES_NEW, "code objects shipped")                                                   \
 	X(DUPLICATE_TIMER, "ticks of a second timer on one thread, filtered")                  \
 	X(EXITING, "ticks in threads that were ending, filtered")                              \
+	X(WAITS, "waits that are over")                                                        \
+	X(WALKS, "stacks walked at a switch")                                                  \
+	X(SWITCH_UNHEARD, "switches not heard of, made up for from the kernel's own sums")     \
+	X(NOT_HOLDER, "ticks of threads that did not hold the GIL, filtered")                  \
 	X(DROP_RING_THREAD, "samples lost: the ring buffer was full at a thread's first tick") \
 	X(DROP_RING_FULL, "samples lost: the ring buffer was full")                            \
 	X(DROP_COUNTS_FULL, "samples lost: the table of stacks was full")                      \
 	X(DROP_THREADS_FULL, "samples lost: the table of threads was full")                    \
 	X(DROP_PROCS_FULL, "child processes not followed: the table of processes was full")    \
 	X(DROP_LIFE_EVENT, "forks, execs or exits lost: the ring buffer was full")             \
+	X(DROP_WAITS, "waits lost: the table of stacks was full")                              \
+	X(DROP_TIMES, "threads whose times were lost: the ring buffer was full")               \
 	X(DROP_SCRATCH, "samples lost: no scratch memory")
 
 enum stat_id {

@@ -8,10 +8,24 @@
  * pid-namespace arithmetic and exists in every version. It is searched once per thread; after that
  * the remembered thread state is asked whether it still says so.
  *
+ * A thread may have several thread states, one in each interpreter that it has run code of, and the
+ * others' frames lie still: only the current one is the answer. Since 3.12 a thread state says so
+ * itself (_status.active); before, one GIL for all knows its holder (gilstate.tstate_current). A
+ * thread that runs C code without the GIL has no current thread state: it is the innermost that it
+ * will come back to - the first one with frames in the interpreters' order, which is newest first.
+ *
  * The sampled thread is stopped in this very interrupt, so its frames do not move while they are
  * read; they may be half-made, though, and whatever is read is the target's word. Therefore: every
  * loop is bounded, every code object must have PyCode_Type as its type, and a frame that does not
  * hold is the end of the walk and is marked.
+ *
+ * Half-made is a whole stack in 3.11 and 3.12, where _PyEval_EvalFrameDefault() puts a new _PyCFrame
+ * into the thread state before it fills it in (compilers join those two stores into one, some
+ * instructions later): until then it says whatever the last call left at that place of the C stack.
+ * And 3.12 ends a generator's frame (`previous` = NULL) before it makes its caller the current one.
+ * A whole stack can be told: the frame that began the cframe has the caller's current frame before it,
+ * which the caller's cframe names as well. Where the two differ nothing is believed, and the sample
+ * says so: EV_STACK_UNSETTLED. (v3.11.7, v3.12.1: Python/ceval.c, Python/bytecodes.c YIELD_VALUE.)
  *
  * A code object's address is reused as soon as it is freed. Each frame carries a check over what
  * makes the code object this one: its name, file, first line and line table, and co_version, which
@@ -21,12 +35,9 @@
 #ifndef UNCOIL_WALK_BPF_H
 #define UNCOIL_WALK_BPF_H
 
+#include "arch.bpf.h"
 #include "check.h"
 #include "emit.bpf.h"
-
-#include <vmlinux.h>
-
-#include <bpf/bpf_core_read.h>
 
 #define TSTATES_MAX 512 /* thread states looked at to find the current thread's */
 
@@ -64,18 +75,6 @@ static __always_inline __u32 code_u32(const struct scratch *s, __u32 off)
 	return off <= PY_CODE_READ_MAX - 4 ? *(const __u32 *)(s->code + off) : 0;
 }
 
-/* pthread_self() of the current thread. The one place that knows the architecture. */
-static __always_inline __u64 current_thread_id(void)
-{
-#if defined(__TARGET_ARCH_x86)
-	struct task_struct *task = (void *)bpf_get_current_task();
-
-	return BPF_CORE_READ(task, thread.fsbase);
-#else
-#error "thread identity is not known for this architecture"
-#endif
-}
-
 static __always_inline struct scratch *scratch_here(void)
 {
 	__u32 zero = 0;
@@ -83,11 +82,51 @@ static __always_inline struct scratch *scratch_here(void)
 	return bpf_map_lookup_elem(&scratches, &zero);
 }
 
-/* One thread state, or one step to the next interpreter; 1 = stop, s->tstate is the answer. */
-__noinline int tstate_step(void)
+static __always_inline int tstate_load(struct scratch *s, __u64 tstate)
+{
+	__u32 len = s->cfg.tstate_read;
+
+	s->loaded = 0;
+	if (len > PY_TSTATE_READ_MAX || bpf_probe_read_user(s->tstate_raw, len, (void *)tstate))
+		return -EFAULT;
+	s->loaded = tstate;
+	return 0;
+}
+
+static __always_inline __u64 tstate_u64(const struct scratch *s, __u32 off)
+{
+	return off <= PY_TSTATE_READ_MAX - 8 ? *(const __u64 *)(s->tstate_raw + off) : 0;
+}
+
+/* Of the thread state that is loaded: is it this thread's, and the one that it uses now? */
+static __always_inline int tstate_is_mine(const struct scratch *s)
+{
+	return tstate_u64(s, s->cfg.tstate_thread_id) == s->thread_id;
+}
+
+static __always_inline int tstate_is_current(const struct scratch *s)
+{
+	const struct py_cfg *cfg = &s->cfg;
+
+	if (cfg->tstate_active)
+		return !!((__u32)tstate_u64(s, cfg->tstate_status) & cfg->tstate_active);
+	return s->loaded == s->current;
+}
+
+static __always_inline int tstate_frame(const struct scratch *s, __u64 *ret_frame)
+{
+	*ret_frame = tstate_u64(s, s->cfg.tstate_frame);
+	if ((s->cfg.flags & PY_CFG_CFRAME) && *ret_frame)
+		return user_u64(ret_frame, *ret_frame + s->cfg.cframe_current_frame);
+	return 0;
+}
+
+/* One thread state, or one step to the next interpreter; 1 = stop, s->tstate is the current one or
+ * 0, and then s->best the one that it may be. */
+SHARED int tstate_step(void)
 {
 	struct scratch *s = scratch_here();
-	__u64 thread_id = 0;
+	__u64 frame = 0;
 
 	if (!s)
 		return 1;
@@ -101,16 +140,25 @@ __noinline int tstate_step(void)
 		}
 		return 0;
 	}
-	if (user_u64(&thread_id, s->tstate + s->cfg.tstate_thread_id)) {
+	if (tstate_load(s, s->tstate)) {
 		s->tstate = 0;
 		return 1;
 	}
-	if (thread_id == s->thread_id)
-		return 1;
-	if (user_u64(&s->tstate, s->tstate + s->cfg.tstate_next)) {
-		s->tstate = 0;
-		return 1;
+	if (tstate_is_mine(s)) {
+		if (tstate_is_current(s))
+			return 1;
+		if (!s->best_runs) {
+			s->best_runs = !tstate_frame(s, &frame) && frame;
+			if (s->best_runs || !s->best)
+				s->best = s->loaded;
+		}
+		/* an interpreter has one for each thread, and this is the last interpreter */
+		if (!s->interp) {
+			s->tstate = 0;
+			return 1;
+		}
 	}
+	s->tstate = tstate_u64(s, s->cfg.tstate_next);
 	return 0;
 }
 
@@ -122,35 +170,93 @@ static long tstate_turn(__u32 i, void *found)
 	return 1;
 }
 
-/* Address of the current thread's PyThreadState, 0 if it has none, 1 if more than TSTATES_MAX had to
- * be searched: the next tick goes on where this one stopped. The list may have changed by then; what
- * is found must still name this thread, and what is not there any more cannot be read. */
-static __always_inline __u64 tstate_find(struct scratch *s, struct thread *thread)
+/* Are there other interpreters than the main one? `main` follows `head`, which is the newest (struct
+ * pyinterpreters, v3.8 to v3.15 Include/internal/pycore_runtime*.h). */
+static __always_inline int interps_many(const struct scratch *s)
+{
+	__u64 head_main[2];
+
+	return bpf_probe_read_user(head_main, sizeof(head_main),
+				   (void *)(s->cfg.runtime + s->cfg.runtime_interpreters_head)) ||
+	       head_main[0] != head_main[1];
+}
+
+/* Is the thread state that is loaded still in its interpreter's list? One that was freed looks like it
+ * did. `prev` lies before `next` in every version (Include/cpython/pystate.h). */
+static __always_inline int tstate_is_linked(const struct scratch *s)
+{
+	__u64 prev = tstate_u64(s, s->cfg.tstate_next - 8), back = 0, interp = 0;
+
+	if (prev)
+		return !user_u64(&back, prev + s->cfg.tstate_next) && back == s->loaded;
+	return !user_u64(&interp, s->loaded + s->cfg.tstate_interp) &&
+	       !user_u64(&back, interp + s->cfg.interp_threads_head) && back == s->loaded;
+}
+
+/* Address of the current thread's PyThreadState, which is loaded then; 0 if it has none, 1 if more
+ * than TSTATES_MAX had to be searched: the next tick goes on where this one stopped. The list may
+ * have changed by then; what is found must still name this thread, and what is not there any more
+ * cannot be read. */
+static __always_inline __u64 tstate_find(struct scratch *s, struct thread_seen *thread)
 {
 	const struct py_cfg *cfg = &s->cfg;
-	__u64 thread_id = 0;
 	int found = 0;
 
-	if (thread->tstate && !user_u64(&thread_id, thread->tstate + cfg->tstate_thread_id) &&
-	    thread_id == thread->thread_id)
-		return thread->tstate;
-	thread->thread_id = current_thread_id();
-	thread->tstate = 0;
 	s->thread_id = thread->thread_id;
+	s->best = s->current = 0;
+	s->best_runs = 0;
+	if (cfg->runtime_tstate_current)
+		user_u64(&s->current, cfg->runtime + cfg->runtime_tstate_current);
+	if (thread->tstate && !tstate_load(s, thread->tstate) && tstate_is_mine(s)) {
+		if (tstate_is_current(s))
+			return thread->tstate;
+	} else {
+		thread->tstate = 0;
+		s->thread_id = thread->thread_id = current_thread_id();
+	}
+	if (s->current && !tstate_load(s, s->current) && tstate_is_mine(s)) {
+		thread->tstate = s->current;
+		return s->current;
+	}
+	/* one that waits is nobody's current one; it is its thread's only one if there is but one
+	 * interpreter */
+	if (thread->tstate && !interps_many(s) && !tstate_load(s, thread->tstate) &&
+	    tstate_is_linked(s))
+		return thread->tstate;
 	s->interp = thread->search_interp;
 	s->tstate = thread->search_tstate;
 	if (!s->thread_id || (!s->interp && !s->tstate &&
 			      user_u64(&s->interp, cfg->runtime + cfg->runtime_interpreters_head)))
 		return 0;
 	loop_each(TSTATES_MAX, tstate_turn, &found);
-	if (!found) {
+	/* too many to be searched: what was its thread state is better than none */
+	if (!found && !s->best && !thread->tstate) {
 		thread->search_interp = s->interp;
 		thread->search_tstate = s->tstate;
 		return 1;
 	}
 	thread->search_interp = thread->search_tstate = 0;
-	thread->tstate = s->tstate;
-	return s->tstate;
+	if (found && s->tstate)
+		thread->tstate = s->tstate;
+	else if (found || s->best)
+		thread->tstate = s->best;
+	if (thread->tstate && s->loaded != thread->tstate && tstate_load(s, thread->tstate))
+		thread->tstate = 0;
+	return thread->tstate;
+}
+
+/* Address of the GIL's struct that this thread state takes; 0 = there is none. */
+static __always_inline __u64 gil_find(const struct scratch *s, __u64 tstate)
+{
+	const struct py_cfg *cfg = &s->cfg;
+	__u64 interp = 0, gil = 0;
+
+	if (cfg->runtime_gil)
+		return cfg->runtime + cfg->runtime_gil;
+	if (tstate <= 1 || !cfg->interp_gil || user_u64(&interp, tstate + cfg->tstate_interp) ||
+	    user_u64(&gil, interp + cfg->interp_gil))
+		return 0;
+	return gil;
 }
 
 /* Reads the code object at `code` into s->code and sums it up; 0 = it is none. */
@@ -162,7 +268,7 @@ static __always_inline __u32 code_sum(struct scratch *s, __u64 code)
 
 	if (len > PY_CODE_READ_MAX || bpf_probe_read_user(s->code, len, (void *)code))
 		return 0;
-	if (code_u64(s, 8) != cfg->code_type)
+	if (code_u64(s, cfg->object_type) != cfg->code_type)
 		return 0;
 	name = code_u64(s, cfg->code_name);
 	hash = check_mix(hash, code_u32(s, cfg->code_firstlineno));
@@ -206,12 +312,39 @@ static __always_inline int frame_load(struct scratch *s, __u64 at)
 	return 0;
 }
 
+/* A frame that began a cframe was passed. False: it does not fit the cframe before, nothing does. */
+static __always_inline int entry_fits(struct scratch *s, __u64 previous)
+{
+	if (s->entry_due && previous != s->entry_previous) {
+		s->why = EV_STACK_UNSETTLED;
+		return 0;
+	}
+	s->entry_due = 0;
+	return 1;
+}
+
+/* Where the bytecode begins that this frame runs: a free-threaded build gives each thread its own
+ * copy (Include/cpython/code.h, _PyCodeArray; index 0 is the code object's own). 0 = not readable. */
+static __always_inline __u64 bytecode_start(const struct scratch *s, __u64 code)
+{
+	const struct py_cfg *cfg = &s->cfg;
+	__u64 start = code + cfg->code_start;
+	__u32 index;
+
+	if (!cfg->code_tlbc)
+		return start;
+	index = (__u32)frame_u64(s, cfg->frame_tlbc);
+	if (index && user_u64(&start, code_u64(s, cfg->code_tlbc) + 8 + (__u64)index * 8))
+		return 0;
+	return start;
+}
+
 /* One frame; 1 = the walk is over. */
-__noinline int walk_step(void)
+SHARED int walk_step(void)
 {
 	struct scratch *s = scratch_here();
 	const struct py_cfg *cfg;
-	__u64 code, instr, previous;
+	__u64 code, instr, previous, start;
 	__u32 n, check, lasti;
 
 	if (!s || !s->at)
@@ -219,30 +352,33 @@ __noinline int walk_step(void)
 	cfg = &s->cfg;
 	n = s->stack.frame_cnt;
 	if (n >= EV_FRAMES_MAX) {
-		s->stack.flags |= EV_STACK_TRUNCATED;
+		s->why = EV_STACK_TRUNCATED;
 		return 1;
 	}
 	if (frame_load(s, s->at)) {
-		s->stack.flags |= EV_STACK_UNREADABLE;
+		s->why = EV_STACK_UNREADABLE;
 		return 1;
 	}
 	previous = frame_u64(s, cfg->frame_previous);
 	if ((cfg->flags & PY_CFG_FRAME_OWNER) &&
 	    frame_u8(s, cfg->frame_owner) >= cfg->frame_owner_skip) {
 		s->at = previous;
-		return 0;
+		return !entry_fits(s, previous);
 	}
-	code = frame_u64(s, cfg->frame_code);
+	code = frame_u64(s, cfg->frame_code) & ~(__u64)cfg->frame_code_tags;
 	check = code == s->code_last ? s->check_last : code_sum(s, code);
 	if (!check) {
-		s->stack.flags |= EV_STACK_UNREADABLE;
+		s->why = EV_STACK_UNREADABLE;
 		return 1;
 	}
 	s->code_last = code;
 	s->check_last = check;
 	instr = frame_u64(s, cfg->frame_instr);
-	lasti = cfg->flags & PY_CFG_INSTR_IS_PTR ? (__u32)(instr - code - cfg->code_start)
-						 : (__u32)instr;
+	lasti = (__u32)instr;
+	if (cfg->flags & PY_CFG_INSTR_IS_PTR) {
+		start = bytecode_start(s, code);
+		lasti = start ? (__u32)(instr - start) : EV_LASTI_NONE;
+	}
 	s->stack.frames[n].code = code;
 	s->stack.frames[n].lasti = lasti;
 	s->stack.frames[n].check = check;
@@ -250,7 +386,7 @@ __noinline int walk_step(void)
 	s->hash = check_mix(s->hash, code);
 	s->hash = check_mix(s->hash, ((__u64)check << 32) | lasti);
 	s->at = previous;
-	return 0;
+	return cfg->frame_is_entry && frame_u8(s, cfg->frame_is_entry) && !entry_fits(s, previous);
 }
 
 static long walk_turn(__u32 i, void *unused)
@@ -258,32 +394,63 @@ static long walk_turn(__u32 i, void *unused)
 	return walk_step() ? 1 : 0; /* the verifier wants to see 0 or 1 */
 }
 
-/* Fills s->stack's frames, flags and hash. */
-static __always_inline void walk(struct scratch *s, struct thread *thread)
+/* The current frame by way of the cframe, and what the walk will check it against; 0, or the flag that
+ * says why not. */
+static __always_inline __u32 cframe_read(struct scratch *s, __u64 cframe, __u64 *ret_frame)
 {
-	const struct py_cfg *cfg = &s->cfg;
-	__u64 tstate = tstate_find(s, thread), frame = 0;
+	__u64 both[2], at = cframe + s->cfg.cframe_current_frame; /* current_frame, previous */
 
-	if (tstate <= 1) {
-		s->stack.flags = tstate ? EV_STACK_NOT_SEARCHED : EV_STACK_NO_TSTATE;
-		return;
-	}
-	if (user_u64(&frame, tstate + cfg->tstate_frame) ||
-	    ((cfg->flags & PY_CFG_CFRAME) && frame &&
-	     user_u64(&frame, frame + cfg->cframe_current_frame))) {
-		s->stack.flags = EV_STACK_UNREADABLE;
-		return;
-	}
-	s->at = frame;
+	if (bpf_probe_read_user(both, sizeof(both), (void *)at))
+		return EV_STACK_UNREADABLE;
+	*ret_frame = both[0];
+	if (!both[0])
+		return 0; /* no frames: the thread's first cframe, or a new greenlet's */
+	if (!both[1] || user_u64(&s->entry_previous, both[1] + s->cfg.cframe_current_frame))
+		return EV_STACK_UNSETTLED;
+	s->entry_due = 1;
+	return 0;
+}
+
+/* The thread's current frame into s->at; 0, or the flag that says why not. */
+static __always_inline __u32 frame_first(struct scratch *s, __u64 tstate)
+{
+	__u64 frame;
+	__u32 flag = 0;
+
+	s->at = 0;
+	s->entry_due = 0;
 	s->window_end = 0; /* another tick's */
+	if (tstate <= 1)
+		return tstate ? EV_STACK_NOT_SEARCHED : EV_STACK_NO_TSTATE;
+	frame = tstate_u64(s, s->cfg.tstate_frame);
+	if ((s->cfg.flags & PY_CFG_CFRAME) && frame)
+		flag = cframe_read(s, frame, &frame);
+	s->at = flag ? 0 : frame;
+	return flag;
+}
+
+/* Fills s->stack's frames, flags and hash. */
+static __always_inline void walk(struct scratch *s, __u64 tstate)
+{
+	__u64 begin = s->hash;
+
 	s->code_last = 0;
+	s->why = frame_first(s, tstate);
 	/* one more than fits, so that a stack of exactly EV_FRAMES_MAX is not "truncated"; shims of
 	 * the C stack take turns with frames at worst */
-	loop_each(2 * EV_FRAMES_MAX + 1, walk_turn, NULL);
-	if (s->at && !s->stack.flags)
-		s->stack.flags = EV_STACK_TRUNCATED;
-	if (!s->stack.frame_cnt && !s->stack.flags)
-		s->stack.flags = EV_STACK_NO_FRAME;
+	if (!s->why)
+		loop_each(2 * EV_FRAMES_MAX + 1, walk_turn, NULL);
+	if (s->entry_due && (!s->at || (s->why & ~EV_STACK_TRUNCATED)))
+		s->why = EV_STACK_UNSETTLED;
+	if (s->why & EV_STACK_UNSETTLED) {
+		s->stack.frame_cnt = 0;
+		s->hash = begin;
+	}
+	if (s->at && !s->why)
+		s->why = EV_STACK_TRUNCATED;
+	if (!s->stack.frame_cnt && !s->why)
+		s->why = EV_STACK_NO_FRAME;
+	s->stack.flags |= s->why;
 }
 
 #endif

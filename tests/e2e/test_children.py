@@ -28,6 +28,7 @@ def used(result):
     return list(map(float, result.out.split()[1:]))
 
 
+@pytest.mark.feature("children")
 @each_python
 @pytest.mark.parametrize("mode", ["fork", "multiprocessing"])
 def test_forked_children(folder, python, mode):
@@ -37,6 +38,7 @@ def test_forked_children(folder, python, mode):
     assert seen.total == pytest.approx(sum(used(result)) * RATE, rel=.06)
 
 
+@pytest.mark.feature("children")
 @each_python
 @pytest.mark.parametrize("other", [False, True], ids=["same", "other"])
 def test_children_that_exec(folder, python, other):
@@ -47,6 +49,7 @@ def test_children_that_exec(folder, python, other):
     assert seen.count("[no interpreter found]") < .05 * seen.total
 
 
+@pytest.mark.feature("children")
 @each_python
 @pytest.mark.parametrize("mode", ["fork", "subprocess"])
 def test_without_s_children_are_not_seen(folder, python, mode):
@@ -56,6 +59,7 @@ def test_without_s_children_are_not_seen(folder, python, mode):
     assert seen.total == pytest.approx(used(result)[0] * RATE, rel=.1)
 
 
+@pytest.mark.feature("children")
 @each_python
 @pytest.mark.parametrize("script", ["'{}' '{}' exec-grandchild", "'{}' '{}' exec-grandchild; :"])
 def test_command_is_a_shell(folder, python, script):
@@ -63,6 +67,7 @@ def test_command_is_a_shell(folder, python, script):
     assert seen.count("grandchild_function") == pytest.approx(EXPECTED, rel=.1)
 
 
+@pytest.mark.feature("children")
 @each_python
 @pytest.mark.parametrize("other", [False, True], ids=["same", "other"])
 def test_target_that_execs_itself(target, recorder, folder, python, other):

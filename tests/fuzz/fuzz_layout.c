@@ -17,7 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const uint32_t versions[] = { 0x030800f0, 0x030b02f0, 0x030c01f0, 0x030d00f0,
-					     0x030e00f0 };
+					     0x030e00f0, 0x030f00f0, 0x031000f0 };
 	struct fuzz_mem m = { .mem.read = fuzz_read, .data = data, .size = size };
 	struct py_found found = { .runtime = FUZZ_BASE,
 				  .code_type = FUZZ_BASE + 64,
@@ -29,7 +29,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (!size)
 		return 0;
-	found.hex = versions[data[0] % 5];
+	found.hex = versions[(data[0] & 0x3f) % 7];
 	found.is_debug = data[0] & 0x40;
 	found.debug_offsets = data[0] & 0x80;
 	if (layout_fill(&found, &m.mem, &layout, &err))

@@ -51,7 +51,8 @@ static inline struct py_abi fuzz_abi(uint8_t choice)
 {
 	const struct py_row *r = &py_rows[choice % (sizeof(py_rows) / sizeof(py_rows[0]))];
 
-	return (struct py_abi){ r->major, r->minor, r->off, r->lines, r->str_kind_shift };
+	return (struct py_abi){ r->major,          r->minor, r->off,  r->lines,
+				r->str_kind_shift, r->live,  r->build };
 }
 
 /* What every text that leaves user/python/ must be: UTF-8 by Unicode 15, table 3-7, without NUL. */

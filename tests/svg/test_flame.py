@@ -19,8 +19,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.chrome.service import Service
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
-SOURCES = ["user/base/buf.c", "user/base/text.c", "user/sink/flame.c", "user/sink/folded.c",
-           "user/sink/summary.c", "user/sink/sink.c"]
+SOURCES = ["user/base/buf.c", "user/base/text.c", "user/sink/amount.c", "user/sink/flame.c"]
 FLAGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
          "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 

@@ -75,8 +75,10 @@ static inline struct py_abi image_abi(uint16_t minor)
 
 	for (i = 0; i < sizeof(py_rows) / sizeof(py_rows[0]); i++) {
 		r = &py_rows[i];
-		if (r->major == 3 && r->minor == minor)
-			return (struct py_abi){ 3, minor, r->off, r->lines, r->str_kind_shift };
+		if (r->major == 3 && r->minor == minor && r->build == PY_BUILD_RELEASE)
+			return (struct py_abi){
+				3, minor, r->off, r->lines, r->str_kind_shift, r->live, r->build
+			};
 	}
 	abort();
 }

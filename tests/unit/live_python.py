@@ -4,6 +4,7 @@ line, fields separated by tabs, then waits for the end of its input. Runs on 3.8
 import ctypes
 import os
 import sys
+import sysconfig
 import threading
 
 sys.stdout.reconfigure(encoding="utf-8", newline="\n")
@@ -163,7 +164,9 @@ def main():
     get = getattr(ctypes.pythonapi, "PyInterpreterState_Get", None) \
         if sys.version_info >= (3, 9) else ctypes.pythonapi._PyInterpreterState_Get
     get.restype = ctypes.c_void_p
-    fact("version", *sys.version_info[:2])
+    build = "t" if sysconfig.get_config_var("Py_GIL_DISABLED") else \
+        "d" if hasattr(sys, "gettotalrefcount") else "-"
+    fact("version", *sys.version_info[:2], build)
     fact("interp", get())
     tell_codes()
     tell_attrs()

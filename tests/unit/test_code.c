@@ -15,7 +15,7 @@
 
 #define ELLIPSIS "\xe2\x80\xa6"
 
-static const uint16_t minors[] = { 8, 9, 10, 11, 12, 13 };
+static const uint16_t minors[] = { 8, 9, 10, 11, 12, 13, 14, 15 };
 #define MINOR_CNT (sizeof(minors) / sizeof(minors[0]))
 
 /* The parts of one code object, each with its memory. */

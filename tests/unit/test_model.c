@@ -17,31 +17,22 @@
 #include "model/journal.h"
 #include "model/profile.h"
 #include "model/report.h"
-
-#define FRAMES_HEAD offsetof(struct ev_stack, frames)
-
-static struct ev_stack stack_event(uint32_t thread, uint64_t hash, uint32_t flags, uint32_t cnt)
-{
-	struct ev_stack ev = {
-		.hdr = { .kind = EV_STACK, .image = 1, .tgid = 7, .tid = 8, .thread = thread },
-		.hash = hash,
-		.flags = flags,
-		.frame_cnt = cnt
-	};
-
-	ev.hdr.size = FRAMES_HEAD + cnt * sizeof(struct py_frame);
-	return ev;
-}
+#include "unit/model_fixture.h"
 
 static void decode_accepts_what_the_kernel_side_sends(void **state)
 {
 	struct ev_stack stack = stack_event(1, 2, 0, 3);
 	struct ev_exit ended = { .hdr = { .kind = EV_EXIT, .size = sizeof(ended), .image = 1 } };
+	struct ev_tick tick = { .hdr = { .kind = EV_TICK, .size = sizeof(tick), .image = 1 } };
 	struct event ev;
 
 	assert_int_equal(event_decode(&stack, stack.hdr.size, &ev), 0);
 	assert_ptr_equal(ev.stack, &stack);
 	assert_int_equal(event_decode(&ended, sizeof(ended), &ev), 0);
+	assert_int_equal(event_decode(&tick, sizeof(tick), &ev), 0);
+	assert_ptr_equal(ev.tick, &tick);
+	tick.hdr.size--;
+	assert_int_equal(event_decode(&tick, sizeof(tick) - 1, &ev), -EINVAL);
 }
 
 static void decode_refuses_what_does_not_hold(void **state)
@@ -87,50 +78,6 @@ static void decode_bounds_the_parts_of_a_code_object(void **state)
 	code->facts_len = 9; /* a byte that belongs to no part */
 	assert_int_equal(event_decode(code, head + 30, &ev), -EINVAL);
 	free(code);
-}
-
-static void put(struct profile *p, enum record_type type, const void *data, size_t len, int want)
-{
-	struct err err;
-
-	assert_int_equal(profile__apply(p, type, data, len, &err), want);
-	if (want)
-		assert_true(err.msg[0]);
-}
-
-static void put_meta(struct profile *p, uint32_t format, int want)
-{
-	struct {
-		struct record_meta meta;
-		uint32_t len;
-		char mode[6];
-	} r = { .meta = { .format = format, .rate_hz = 99 }, .len = 6, .mode = "on-CPU" };
-
-	put(p, RECORD_META, &r, sizeof(r.meta) + 4 + 6, want);
-}
-
-static void put_end(struct profile *p, struct record_stats *stats)
-{
-	put(p, RECORD_STATS, stats, sizeof(*stats), 0);
-	put(p, RECORD_END, NULL, 0, 0);
-}
-
-static void put_count(struct profile *p, uint32_t thread, uint64_t hash, uint64_t count)
-{
-	struct record_count r = { .key = { .thread = thread, .image = 1, .hash = hash },
-				  .count = count };
-
-	put(p, RECORD_COUNTS, &r, sizeof(r), 0);
-}
-
-static const struct report_remark *remark_like(const struct report *report, const char *text)
-{
-	uint32_t i;
-
-	for (i = 0; i < report->remark_cnt; i++)
-		if (strstr(report->remarks[i].text, text))
-			return &report->remarks[i];
-	return NULL;
 }
 
 static void profile_counts_stacks_by_thread(void **state)

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sink/amount.h"
 #include "sink/sink.h"
 #include "unit/report_fixture.h"
 
@@ -276,6 +277,148 @@ static void summary_says_what_it_leaves_out(void **state)
 	free(f);
 }
 
+static void amounts(void **state)
+{
+	static const struct {
+		uint64_t ns;
+		const char *text;
+	} times[] = {
+		{ 0, "0" },
+		{ 999, "999 ns" },
+		{ 1000, "1.000 us" },
+		{ 999949, "999.9 us" },
+		{ 999950, "1.000 ms" },
+		{ 12345678, "12.35 ms" },
+		{ 999999999, "1.000 s" },
+		{ 99999999999, "100.0 s" },
+		{ 3600000000000, "3600.0 s" },
+		{ UINT64_MAX, "18446744074 s" },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(times) / sizeof(times[0]); i++)
+		assert_string_equal(amount_bare(REPORT_NS, times[i].ns).text, times[i].text);
+	assert_string_equal(amount_of(REPORT_NS, 0).text, "0 s");
+	assert_string_equal(amount_of(REPORT_SAMPLES, 1).text, "1 sample");
+	assert_string_equal(amount_of(REPORT_SAMPLES, 0).text, "0 samples");
+	assert_string_equal(amount_of(REPORT_SAMPLES, UINT64_MAX).text,
+			    "18,446,744,073,709,551,615 samples");
+	assert_string_equal(amount_cell(REPORT_SAMPLES, 1234567).text, "1234567");
+}
+
+/* A report of nanoseconds: 1.6 us, 2 s, 0.3 us, 0.3 us, and 12.5 ms. */
+static struct fixture *timed(void)
+{
+	struct fixture *f = fixture_new(20);
+	struct report_node *n;
+
+	f->report.unit = REPORT_NS;
+	f->report.mode = "off-CPU";
+	f->report.rate_hz = 0;
+	n = FRAME(f, f->report.root, FRAME_APP, "main", "app.py", 3, 1600);
+	FRAME(f, n, FRAME_STDLIB, "sleep", "time.py", 6, 2000000000);
+	FRAME(f, n, FRAME_APP, "a", "app.py", 4, 300);
+	FRAME(f, n, FRAME_APP, "b", "app.py", 5, 300);
+	FRAME(f, f->report.root, FRAME_APP, "tail", "app.py", 9, 12500000);
+	return f;
+}
+
+/* 1.6 is 2 with the half that rounds; what is over goes on; "a" and "b" are 0 and have no line. */
+static void folded_time(void **state)
+{
+	struct fixture *f = timed();
+	char *text = written(&sink_folded, f);
+
+	assert_string_equal(text, "main (app.py:3) 2\n"
+				  "main (app.py:3);sleep (time.py:6) 2000000\n"
+				  "tail (app.py:9) 12500\n");
+	free(text);
+	free(f);
+}
+
+/* However short each is, the lines add up to the total. */
+static void folded_time_adds_up(void **state)
+{
+	struct fixture *f = fixture_new(1001);
+	uint64_t sum = 0;
+	char *text, *at;
+	int i;
+
+	f->report.unit = REPORT_NS;
+	for (i = 0; i < 1000; i++)
+		FRAME(f, f->report.root, FRAME_APP, "f", "app.py", i + 1, 333);
+	text = written(&sink_folded, f);
+	for (at = strstr(text, ") "); at; at = strstr(at + 1, ") "))
+		sum += strtoull(at + 2, NULL, 10);
+	assert_int_equal(sum, 333);
+	free(text);
+	free(f);
+}
+
+static void summary_time(void **state)
+{
+	static const struct report_thread thread[] = { { .pid = 42,
+							 .tid = 43,
+							 .name = "MainThread",
+							 .cpu_ns = 12500000,
+							 .wait_ns = 2000000000,
+							 .runq_ns = 2200 } };
+	static const struct report_self self[] = { { FRAME_STDLIB, "sleep", "time.py", 2000000000,
+						     2000000000 } };
+	struct fixture *f = timed();
+	char *text;
+
+	f->report.threads = thread;
+	f->report.functions = self;
+	f->report.ticks = 2;
+	f->report.waits = 7;
+	f->report.thread_cnt = f->report.function_cnt = 1;
+	text = written(&sink_summary, f);
+	assert_string_equal(text, "uncoil: off-CPU profile\n"
+				  "\n"
+				  "Recorded  off-CPU, 30.0 s from 2023-11-14 22:13:20 UTC\n"
+				  "Time      2.013 s, from 2 samples and 7 waits\n"
+				  "\n"
+				  "Functions, most time of their own first\n"
+				  "     self   self%  total%  function\n"
+				  "  2.000 s  99.38%  99.38%  sleep (time.py)\n"
+				  "\n"
+				  "Threads, most CPU time first, with all of their time\n"
+				  "      CPU   waiting run queue      pid      tid  name\n"
+				  " 12.50 ms   2.000 s  2.200 us       42       43  MainThread\n"
+				  "\n"
+				  "Hot path, outermost first\n"
+				  "    total  total%  frame\n"
+				  "  2.000 s  99.38%  main (app.py:3)\n"
+				  "  2.000 s  99.38%  sleep (time.py:6)\n"
+				  "\n"
+				  "Lost\n          nothing was lost\n");
+	free(text);
+	free(f);
+}
+
+static void flame_time(void **state)
+{
+	struct fixture *f = timed();
+	char *text = written(&sink_flame, f);
+
+	assert_contains(text, ">off-CPU \xc2\xb7 30.0 s \xc2\xb7 2.013 s \xc2\xb7 2023-11-14");
+	assert_contains(text, "<title>tail (app.py:9)\n12.50 ms (0.62 %), self 12.50 ms (0.62 %)<");
+	assert_contains(text, "600 ns (0.00 %) in frames narrower than 0.01 %: not drawn");
+	assert_contains(text,
+			"<svg id=\"frames\" role=\"tree\" aria-label=\"Frames, callers above\" "
+			"data-unit=\"ns\"");
+	assert_lacks(text, " samples (");
+	free(text);
+	free(f);
+	f = fixture_new(1);
+	f->report.unit = REPORT_NS;
+	text = written(&sink_flame, f);
+	assert_contains(text, "No time: ");
+	free(text);
+	free(f);
+}
+
 static void flame_frames(void **state)
 {
 	struct fixture *f = small();
@@ -386,12 +529,11 @@ static void flame_of_nothing(void **state)
 
 static void a_full_disk_is_an_error(void **state)
 {
-	const struct sink *const sinks[] = { &sink_flame, &sink_folded, &sink_summary };
 	struct fixture *f = small();
 	FILE *out;
 	size_t i;
 
-	for (i = 0; i < 3; i++) {
+	for (i = 0; sinks[i]; i++) {
 		out = fopen("/dev/full", "w");
 		assert_non_null(out);
 		setvbuf(out, NULL, _IONBF, 0);
@@ -412,6 +554,11 @@ int main(void)
 		cmocka_unit_test(summary_page),
 		cmocka_unit_test(summary_of_nothing),
 		cmocka_unit_test(summary_says_what_it_leaves_out),
+		cmocka_unit_test(amounts),
+		cmocka_unit_test(folded_time),
+		cmocka_unit_test(folded_time_adds_up),
+		cmocka_unit_test(summary_time),
+		cmocka_unit_test(flame_time),
 		cmocka_unit_test(flame_frames),
 		cmocka_unit_test(flame_hostile),
 		cmocka_unit_test(flame_shortens_by_characters),

@@ -16,6 +16,7 @@
 #include "base/err.h"
 #include "base/secret.h"
 #include "base/text.h"
+#include "cmd/asleep.h"
 #include "events.h"
 #include "os/proc.h"
 #include "probe/sampler.h"
@@ -262,6 +263,24 @@ int answers__root(struct answers *a, uint32_t image, pid_t pid, bool must, struc
 	if (live->found && !live->proved)
 		retry_later(live);
 	return image_record(a, live);
+}
+
+int answers__asleep(struct answers *a, uint32_t image)
+{
+	struct live *live;
+	struct py_cfg cfg;
+
+	HASH_FIND(hh, a->lives, &image, sizeof(image), live);
+	if (!live || !live->found || layout_cfg(&live->py, &live->layout, &cfg))
+		return 0;
+	return asleep_tell(&(struct asleep){ .sampler = a->sampler,
+					     .put = a->put,
+					     .ctx = a->ctx,
+					     .mem = &live->mem.mem,
+					     .abi = &live->layout.abi,
+					     .cfg = &cfg,
+					     .image = image,
+					     .pid = live->pid });
 }
 
 /* What is known of an image: its own, or for a forked child its parent's, whose memory it has. */

@@ -34,6 +34,9 @@ void answers__free(struct answers *a);
  * -ENOTSUP … with a sentence. */
 int answers__root(struct answers *a, uint32_t image, pid_t pid, bool must, struct err *err);
 
+/* Tells of the root's threads that wait already (cmd/asleep.h). Before the sampler is started. */
+int answers__asleep(struct answers *a, uint32_t image);
+
 /* Answers what is wanted now, as far as 50 ms go; the rest waits for the next call. Once the profile
  * is ending, 1 s, and the rest is given up. 0, or what put() failed with. */
 int answers__give(struct answers *a);

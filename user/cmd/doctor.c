@@ -124,6 +124,13 @@ static void layout_rows(const struct py_layout *layout)
 	       what);
 	PY_OFFSETS(X)
 #undef X
+#define X(field, group, what)                                                                     \
+	printf("    %-26s %6u  %-13s %s\n", #field, layout->abi.live.field,                       \
+	       layout->source.field == PY_SOURCE_NONE ? "-"                                       \
+						      : layout_source_text(layout->source.field), \
+	       what);
+	PY_LIVE(X)
+#undef X
 }
 
 static void proof_rows(struct doctor *d, pid_t pid, int code, const struct layout_proof *proof,
@@ -178,13 +185,16 @@ static void python(struct doctor *d, pid_t pid)
 	buf_done(&text);
 	row("", "version from",
 	    found.hex_from_text ? "the version string in the file" : "Py_Version in the process");
-	row("", "build", found.is_debug ? "--with-pydebug" : "release");
 	mem_process_init(&mem, pid);
 	code = layout_fill(&found, &mem.mem, &layout, &err);
 	if (code) {
 		refuse(d, pid, "layout", &err);
 		return;
 	}
+	row("", "build",
+	    layout.abi.build == PY_BUILD_FREE_THREADED ? "free-threaded"
+	    : found.is_debug                           ? "--with-pydebug"
+						       : "release");
 	row("yes", "layout from",
 	    found.debug_offsets ? "its own debug offsets; the generated row for what they lack"
 				: "the generated row for this version");

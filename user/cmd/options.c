@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "cmd/cmd.h"
+#include "sink/sink.h"
 
 #define RATE_DEFAULT 99 /* not 100: does not run in step with what happens 100 times a second */
 #define RATE_MAX     20000
@@ -16,26 +17,28 @@
 #define RING_MAX     (256u << 20)
 #define DURATION_MAX (366ull * 86400)
 
-enum { KEY_RING_SIZE = 0x100 };
+enum { KEY_RING_SIZE = 0x100, KEY_TIMELINE, KEY_MODE };
 
-#define OUTPUT_OPTIONS                                                                                 \
-	{ "output",                                                                                    \
-	  'o',                                                                                         \
-	  "FILE",                                                                                      \
-	  0,                                                                                           \
-	  "Write to FILE; the suffix tells the format: .svg, .folded, .txt, .uncoil (raw). "           \
-	  "Repeatable. '-' is standard output",                                                        \
-	  1 },                                                                                         \
-		{ "format",                                                                            \
-		  'f',                                                                                 \
-		  "FORMAT",                                                                            \
-		  0,                                                                                   \
-		  "flame (SVG, the default), folded, summary, or raw (a journal for `uncoil replay`)", \
-		  1 },                                                                                 \
-		{ "threads", 't', 0, 0, "Put a frame for the process and the thread at the root", 2 }, \
-		{ "function", 'F', 0, 0, "Functions only, no line numbers", 2 },                       \
-	{                                                                                              \
-		"quiet", 'q', 0, 0, "Print errors only", 3                                             \
+#define OUTPUT_OPTIONS                                                                                             \
+	{ "output",                                                                                                \
+	  'o',                                                                                                     \
+	  "FILE",                                                                                                  \
+	  0,                                                                                                       \
+	  "Write to FILE; the suffix tells the format: .svg, .folded, .txt, .speedscope.json, .pb.gz "             \
+	  "(pprof), .pftrace (perfetto), .trace.json (chrome), .uncoil (raw). Repeatable. '-' is standard output", \
+	  1 },                                                                                                     \
+		{ "format",                                                                                        \
+		  'f',                                                                                             \
+		  "FORMAT",                                                                                        \
+		  0,                                                                                               \
+		  "flame (SVG, the default), folded, summary, speedscope, pprof, perfetto, chrome, or "            \
+		  "raw (a journal for `uncoil replay`)",                                                           \
+		  1 },                                                                                             \
+		{ "threads", 't', 0, 0, "Put a frame for the process and the thread at the root", 2 },             \
+		{ "function", 'F', 0, 0, "Functions only, no line numbers", 2 },                                   \
+		{ "idle", 'i', 0, 0, "Waits for work too: event loops, accept", 2 },                               \
+	{                                                                                                          \
+		"quiet", 'q', 0, 0, "Print errors only", 3                                                         \
 	}
 
 static const struct argp_option record_options[] = {
@@ -46,8 +49,17 @@ static const struct argp_option record_options[] = {
 	  0 },
 	{ "rate", 'r', "HZ", 0,
 	  "Samples per second of CPU time of each thread, 1 to 20000; default 99", 0 },
+	{ "mode", KEY_MODE, "MODE", 0,
+	  "cpu (the default); wall: CPU time and waits; offcpu: waits, and what for; gil: CPU time of "
+	  "the thread that holds the GIL",
+	  0 },
+	{ "gil", 'g', 0, 0, "The same as --mode gil", 0 },
 	{ "subprocesses", 's', 0, 0, "Follow child processes too, forked and exec'ed", 0 },
 	OUTPUT_OPTIONS,
+	{ "timeline", KEY_TIMELINE, 0, 0,
+	  "Record when each sample was taken, so that `uncoil replay` can write perfetto and chrome; "
+	  "on by itself when one of these is an output",
+	  2 },
 	{ "ring-size", KEY_RING_SIZE, "BYTES", 0,
 	  "Size of the buffer between kernel and uncoil, a power "
 	  "of two from 65536; default 2097152. Raise it if samples are lost",
@@ -85,6 +97,9 @@ static error_t output_parse(int key, char *arg, struct argp_state *state)
 	case 'F':
 		o->report.functions = true;
 		return 0;
+	case 'i':
+		o->report.idle = true;
+		return 0;
 	case 'q':
 		o->quiet = true;
 		return 0;
@@ -102,6 +117,32 @@ static bool seconds(const char *text, uint64_t *ret_ns)
 		return false;
 	*ret_ns = value * 1e9;
 	return true;
+}
+
+const char *options_mode_text(enum record_mode mode)
+{
+	static const char *const texts[] = { [RECORD_CPU] = "on-CPU",
+					     [RECORD_WALL] = "wall clock",
+					     [RECORD_OFFCPU] = "off-CPU",
+					     [RECORD_GIL] = "holding the GIL" };
+
+	return texts[mode];
+}
+
+static bool mode_parse(const char *text, enum record_mode *ret_mode)
+{
+	static const char *const names[] = { [RECORD_CPU] = "cpu",
+					     [RECORD_WALL] = "wall",
+					     [RECORD_OFFCPU] = "offcpu",
+					     [RECORD_GIL] = "gil" };
+	int i;
+
+	for (i = 0; i < RECORD_MODE_MAX; i++)
+		if (!strcmp(text, names[i])) {
+			*ret_mode = i;
+			return true;
+		}
+	return false;
 }
 
 static error_t record_parse(int key, char *arg, struct argp_state *state)
@@ -136,8 +177,18 @@ static error_t record_parse(int key, char *arg, struct argp_state *state)
 				     arg);
 		o->rate_hz = value;
 		return 0;
+	case KEY_MODE:
+		if (!mode_parse(arg, &o->mode))
+			return wrong(state, "there is no mode '%s' (cpu, wall, offcpu, gil)", arg);
+		return 0;
+	case 'g':
+		o->mode = RECORD_GIL;
+		return 0;
 	case 's':
 		o->children = true;
+		return 0;
+	case KEY_TIMELINE:
+		o->timeline = true;
 		return 0;
 	case KEY_RING_SIZE:
 		if (!cmd_number(arg, RING_MIN, RING_MAX, &value) || (value & (value - 1)))
@@ -175,15 +226,15 @@ static int outputs_choose(struct options *o, const char *command)
 	for (i = 0; i < o->output_cnt; i++) {
 		if (!output_choose(&o->outputs[i], o->format)) {
 			if (o->format)
-				return cmd_usage(
-					command,
-					"there is no format '%s' (flame, folded, summary, raw)",
-					o->format);
+				return cmd_usage(command, "there is no format '%s' (%s, raw)",
+						 o->format, sink_names());
 			return cmd_usage(
 				command,
 				"the name '%s' tells no format; add -f, or a suffix like .svg",
 				o->outputs[i].path);
 		}
+		if (o->outputs[i].sink && o->outputs[i].sink->timeline)
+			o->timeline = o->report.timeline = true;
 		for (k = 0; k < i; k++)
 			if (!strcmp(o->outputs[k].path, o->outputs[i].path))
 				return cmd_usage(command, "'%s' is given twice",
@@ -195,21 +246,19 @@ static int outputs_choose(struct options *o, const char *command)
 /* Without -o: a name that says when, and does not write over another. */
 static int output_default(struct options *o, const char *command)
 {
+	const struct sink *sink = o->format ? sink_by_name(o->format) : NULL;
+	const char *suffix = sink ? sink->suffixes : ".svg"; /* up to the first space */
 	static char path[128];
-	const char *suffix = ".svg";
 	time_t now = time(NULL);
 	struct tm tm;
 	char when[32];
 
 	if (o->format && !strcmp(o->format, "raw"))
 		suffix = ".uncoil";
-	else if (o->format && !strcmp(o->format, "folded"))
-		suffix = ".folded";
-	else if (o->format && !strcmp(o->format, "summary"))
-		suffix = ".txt";
 	localtime_r(&now, &tm);
 	strftime(when, sizeof(when), "%Y%m%d-%H%M%S", &tm);
-	snprintf(path, sizeof(path), "uncoil-%s-%s%s", command, when, suffix);
+	snprintf(path, sizeof(path), "uncoil-%s-%s%.*s", command, when, (int)strcspn(suffix, " "),
+		 suffix);
 	o->outputs[0].path = path;
 	o->output_cnt = 1;
 	return 0;
@@ -241,6 +290,8 @@ int options_record(struct options *o, int argc, char **argv)
 		return cmd_usage("record", "give -p PID or a command, not both");
 	if (!o->pid_cnt && !o->command)
 		return cmd_usage("record", "nothing to record: give -p PID, or -- COMMAND");
+	if (o->mode == RECORD_OFFCPU)
+		o->rate_hz = 0; /* nothing is sampled */
 	if (!o->output_cnt)
 		output_default(o, "record");
 	return outputs_choose(o, "record");

@@ -22,12 +22,17 @@ struct options {
 	uint32_t rate_hz;
 	uint32_t ring_bytes;
 	bool children;
+	bool timeline; /* record: the time of each sample too */
 	bool quiet;
+	enum record_mode mode;
 	const char *format;
 	struct report_options report;
 	struct output outputs[OUTPUTS_MAX];
 	int output_cnt;
 };
+
+/* What a mode is called in outputs: "on-CPU". */
+const char *options_mode_text(enum record_mode mode);
 
 /* 0, or an exit code (EXIT_USAGE with its sentence printed). */
 int options_record(struct options *o, int argc, char **argv);

@@ -24,6 +24,7 @@
 static void progress(struct recording *r, bool last)
 {
 	uint64_t now = recording_clock_ns(CLOCK_MONOTONIC), stats[STAT_MAX], lost = 0;
+	bool waits = record_mode_waits(r->options.mode);
 	int stat;
 
 	if (!r->is_terminal || r->options.quiet || (!last && now - r->progress_ns < PROGRESS_NS))
@@ -33,8 +34,9 @@ static void progress(struct recording *r, bool last)
 		return;
 	for (stat = STAT_DROP_FIRST; stat < STAT_MAX; stat++)
 		lost += stats[stat];
-	fprintf(stderr, "\r\033[K%.1f s, %" PRIu64 " samples, %u stacks, %" PRIu64 " lost%s",
-		(now - r->start_ns) / 1e9, stats[STAT_SAMPLES], profile__stacks(r->profile), lost,
+	fprintf(stderr, "\r\033[K%.1f s, %" PRIu64 " %s, %u stacks, %" PRIu64 " lost%s",
+		(now - r->start_ns) / 1e9, stats[waits ? STAT_WAITS : STAT_SAMPLES],
+		waits ? "waits" : "samples", profile__stacks(r->profile), lost,
 		last ? "\n" : " (Ctrl-C ends it)");
 }
 
@@ -119,6 +121,15 @@ static int recording_finish(struct recording *r)
 	return reports_write(r);
 }
 
+static void begin_tell(const struct options *o)
+{
+	fprintf(stderr, "recording %d process%s, %s", o->pid_cnt, o->pid_cnt == 1 ? "" : "es",
+		options_mode_text(o->mode));
+	if (o->rate_hz)
+		fprintf(stderr, ", at %u Hz", o->rate_hz);
+	fprintf(stderr, "; Ctrl-C ends it\n");
+}
+
 int cmd_record(int argc, char **argv)
 {
 	struct recording r = {};
@@ -134,8 +145,7 @@ int cmd_record(int argc, char **argv)
 	code = recording_start(&r);
 	started = !code;
 	if (!code && !r.options.quiet)
-		fprintf(stderr, "recording %d process%s at %u Hz; Ctrl-C ends it\n",
-			r.options.pid_cnt, r.options.pid_cnt == 1 ? "" : "es", r.options.rate_hz);
+		begin_tell(&r.options);
 	if (!code)
 		code = recording_run(&r);
 	if (!code) {

@@ -90,10 +90,12 @@ static int counts_flush(struct recording *r)
 	return code;
 }
 
-static int take_count(void *ctx, const struct count_key *key, uint64_t count)
+static int take_count(void *ctx, const struct count_key *key, const struct count_val *val)
 {
 	struct recording *r = ctx;
-	struct record_count record = { .key = *key, .count = count };
+	struct record_count record = {
+		.key = *key, .count = val->count, .wait_ns = val->wait_ns, .runq_ns = val->runq_ns
+	};
 
 	buf_add(&r->counts, &record, sizeof(record));
 	return r->counts.len >= COUNTS_ONCE * sizeof(record) ? counts_flush(r) : r->counts.err;
@@ -128,10 +130,21 @@ int recording_counts(struct recording *r)
 	return explain(r, code, "cannot read the kernel's counts");
 }
 
+static int take_times(void *ctx, const struct thread_seen *thread)
+{
+	struct record_times times = { .thread = thread->serial,
+				      .image = thread->image,
+				      .times = thread->times };
+
+	return take_record(ctx, RECORD_TIMES, &times, sizeof(times));
+}
+
 static int outputs_open(struct recording *r)
 {
-	struct record_meta meta = { .format = RECORD_FORMAT, .rate_hz = r->options.rate_hz };
-	const char *mode = "on-CPU";
+	struct record_meta meta = { .format = RECORD_FORMAT,
+				    .rate_hz = r->options.rate_hz,
+				    .mode = r->options.mode };
+	const char *mode = options_mode_text(r->options.mode);
 	uint32_t mode_len = strlen(mode);
 	char record[sizeof(meta) + 64];
 	int i, code;
@@ -148,7 +161,10 @@ static int outputs_open(struct recording *r)
 	memcpy(record, &meta, sizeof(meta));
 	memcpy(record + sizeof(meta), &mode_len, sizeof(mode_len));
 	memcpy(record + sizeof(meta) + sizeof(mode_len), mode, mode_len);
-	return take_record(r, RECORD_META, record, sizeof(meta) + sizeof(mode_len) + mode_len);
+	code = take_record(r, RECORD_META, record, sizeof(meta) + sizeof(mode_len) + mode_len);
+	if (!code && r->options.timeline)
+		code = take_record(r, RECORD_TIMELINE, NULL, 0);
+	return code;
 }
 
 static void watch(struct recording *r, int i, pid_t pid)
@@ -195,7 +211,10 @@ static int targets_attach(struct recording *r)
 int recording_start(struct recording *r)
 {
 	struct sampler_options options = { .rate_hz = r->options.rate_hz,
+					   .switches = record_mode_waits(r->options.mode),
+					   .holder_only = r->options.mode == RECORD_GIL,
 					   .children = r->options.children,
+					   .timeline = r->options.timeline,
 					   .ring_bytes = r->options.ring_bytes };
 	int i, code;
 
@@ -220,6 +239,9 @@ int recording_start(struct recording *r)
 			       "cannot load the BPF programs");
 	if (!code)
 		code = targets_attach(r);
+	for (i = 0; i < r->options.pid_cnt && !code && record_mode_waits(r->options.mode); i++)
+		code = explain(r, answers__asleep(r->answers, i + 1),
+			       "cannot tell which threads wait");
 	if (!code)
 		code = explain(r, sampler__start(r->sampler), "cannot start the timers");
 	r->start_ns = recording_clock_ns(CLOCK_MONOTONIC);
@@ -301,6 +323,10 @@ int recording_stop(struct recording *r)
 	code = recording_counts(r);
 	if (!code)
 		code = recording_counts(r); /* the other table's */
+	if (!code)
+		code = sampler__finish(r->sampler, take_count, take_times, r);
+	if (!code)
+		code = counts_flush(r);
 	if (!code) {
 		profile__want_again(r->profile);
 		code = explain(r, answers__give(r->answers),

@@ -43,14 +43,18 @@ bool report_tell(const struct report *report, const struct options *o)
 	if (o->quiet)
 		return lost;
 	if (!report->samples && !report->remark_cnt)
-		fputs("no samples: the processes used no CPU time meanwhile\n", stderr);
+		fputs("no samples: the processes did nothing that this mode records meanwhile\n",
+		      stderr);
 	for (i = 0; i < (uint32_t)o->output_cnt; i++) {
 		if (!strcmp(o->outputs[i].path, "-"))
 			continue;
 		buf_init(&path, 65536);
 		text_terminal(&path, o->outputs[i].path);
-		fprintf(stderr, "%s: %s of %" PRIu64 " samples in %.1f s\n", buf_text(&path),
-			o->outputs[i].sink ? o->outputs[i].sink->name : "journal", report->samples,
+		fprintf(stderr, "%s: %s of ", buf_text(&path),
+			o->outputs[i].sink ? o->outputs[i].sink->name : "journal");
+		if (report->unit == REPORT_NS)
+			fprintf(stderr, "%" PRIu64 " waits and ", report->waits);
+		fprintf(stderr, "%" PRIu64 " samples in %.1f s\n", report->ticks,
 			report->duration_ns / 1e9);
 		buf_done(&path);
 	}

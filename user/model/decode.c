@@ -13,7 +13,7 @@ static int stack_decode(const void *data, size_t len, struct event *ev)
 	ev->stack = data;
 	if (len < head || ev->stack->frame_cnt > EV_FRAMES_MAX ||
 	    len != head + ev->stack->frame_cnt * sizeof(struct py_frame) ||
-	    (ev->stack->flags & ~EV_STACK_ALL))
+	    (ev->stack->flags & ~EV_STACK_ALL) || (ev->stack->wait.flags & ~WAIT_ALL))
 		return -EINVAL;
 	return 0;
 }
@@ -83,6 +83,14 @@ int event_decode(const void *data, size_t len, struct event *ret_event)
 	case EV_EXIT:
 		ev.exit = data;
 		err = fixed(len, sizeof(*ev.exit));
+		break;
+	case EV_TIMES:
+		ev.times = data;
+		err = fixed(len, sizeof(*ev.times));
+		break;
+	case EV_TICK:
+		ev.tick = data;
+		err = fixed(len, sizeof(*ev.tick));
 		break;
 	}
 	if (!err)

@@ -21,6 +21,8 @@ struct event {
 		const struct ev_fork *fork;
 		const struct ev_exec *exec;
 		const struct ev_exit *exit;
+		const struct ev_times *times;
+		const struct ev_tick *tick;
 	};
 	struct code_raw raw; /* EV_CODE only */
 };

@@ -108,6 +108,8 @@ static int stack_apply(struct profile *p, const struct ev_stack *ev)
 	stack->id = id;
 	stack->flags = ev->flags;
 	stack->leaf = node;
+	stack->wait = ev->wait;
+	stack->number = HASH_COUNT(p->stacks);
 	HASH_ADD(hh, p->stacks, id, sizeof(stack->id), stack);
 	if (!stack->hh.tbl) {
 		free(stack);
@@ -278,6 +280,36 @@ static int exit_apply(struct profile *p, const struct ev_exit *ev)
 	return err;
 }
 
+static int tick_apply(struct profile *p, const struct ev_tick *ev)
+{
+	struct stack_id id = { .hash = ev->hash, .thread = ev->hdr.thread, .image = ev->hdr.image };
+	struct stack *stack;
+	struct tick *grown;
+	uint64_t cap;
+
+	HASH_FIND(hh, p->stacks, &id, sizeof(id), stack);
+	if (!stack) {
+		p->ticks_orphan++;
+		return 0;
+	}
+	if (p->tick_cnt == p->tick_max) {
+		p->ticks_full++;
+		return 0;
+	}
+	if (p->tick_cnt == p->tick_cap) {
+		cap = p->tick_cap ? p->tick_cap * 2ULL : 1024;
+		if (cap > p->tick_max)
+			cap = p->tick_max;
+		grown = realloc(p->ticks, cap * sizeof(*grown));
+		if (!grown)
+			return -ENOMEM;
+		p->ticks = grown;
+		p->tick_cap = cap;
+	}
+	p->ticks[p->tick_cnt++] = (struct tick){ ev->hdr.ts_ns, stack };
+	return 0;
+}
+
 static int ring_apply(struct profile *p, const void *data, size_t len, struct err *err)
 {
 	struct event ev;
@@ -300,34 +332,10 @@ static int ring_apply(struct profile *p, const void *data, size_t len, struct er
 		return exec_apply(p, ev.exec);
 	case EV_EXIT:
 		return exit_apply(p, ev.exit);
-	}
-	return 0;
-}
-
-static int counts_apply(struct profile *p, const struct record_count *counts, size_t cnt)
-{
-	struct thread *thread;
-	struct stack *stack;
-	struct stack_id id;
-	size_t i;
-
-	for (i = 0; i < cnt; i++) {
-		id = (struct stack_id){ counts[i].key.hash, counts[i].key.thread,
-					counts[i].key.image };
-		HASH_FIND(hh, p->stacks, &id, sizeof(id), stack);
-		if (!stack) {
-			/* once it is full, one cannot be told from the other */
-			if (p->full)
-				p->samples_full += counts[i].count;
-			else
-				p->samples_orphan += counts[i].count;
-			continue;
-		}
-		stack->count += counts[i].count;
-		p->samples += counts[i].count;
-		HASH_FIND(hh, p->threads, &id.thread, sizeof(id.thread), thread);
-		if (thread)
-			thread->samples += counts[i].count;
+	case EV_TIMES:
+		return profile_times(p, ev.hdr->thread, &ev.times->times);
+	case EV_TICK:
+		return tick_apply(p, ev.tick);
 	}
 	return 0;
 }
@@ -483,6 +491,8 @@ static int meta_apply(struct profile *p, const void *data, size_t len, struct er
 	if (r->format != RECORD_FORMAT)
 		return err_set(err, -EINVAL, "its format is %u, and this uncoil reads %u",
 			       r->format, RECORD_FORMAT);
+	if (r->mode >= RECORD_MODE_MAX)
+		return -EINVAL;
 	left = len - sizeof(*r);
 	p->mode = string_take(&at, &left);
 	if (!p->mode || left)
@@ -510,7 +520,7 @@ int profile__apply(struct profile *p, enum record_type type, const void *data, s
 		break;
 	case RECORD_COUNTS:
 		if (len % sizeof(struct record_count) == 0)
-			code = counts_apply(p, data, len / sizeof(struct record_count));
+			code = profile_counts(p, data, len / sizeof(struct record_count));
 		break;
 	case RECORD_IMAGE:
 		code = image_apply(p, data, len);
@@ -522,6 +532,10 @@ int profile__apply(struct profile *p, enum record_type type, const void *data, s
 		if (!code_record_decode(data, len, &ev))
 			code = code_apply(p, &ev, data, len);
 		break;
+	case RECORD_TIMES:
+		if (len % sizeof(struct record_times) == 0)
+			code = profile_times_list(p, data, len / sizeof(struct record_times));
+		break;
 	case RECORD_STATS:
 		if (len == sizeof(p->stats)) {
 			memcpy(&p->stats, data, sizeof(p->stats));
@@ -531,6 +545,10 @@ int profile__apply(struct profile *p, enum record_type type, const void *data, s
 		break;
 	case RECORD_END:
 		code = len || !p->has_stats ? -EINVAL : 0;
+		break;
+	case RECORD_TIMELINE:
+		p->timeline = true;
+		code = len ? -EINVAL : 0;
 		break;
 	case RECORD_NONE:
 	case RECORD_MAX:

@@ -28,6 +28,9 @@ void profile__free(struct profile *p);
  * kept, and what is lost is counted. Before the first record. */
 void profile__limit(struct profile *p, size_t bytes_max);
 
+/* How many times of samples it may hold (4 Mi by default: 64 MiB); more are counted, not kept. */
+void profile__limit_ticks(struct profile *p, uint32_t ticks_max);
+
 /* 0, or -EINVAL with a sentence (the record does not hold; the profile is as before), -ENOMEM.
  * `data` must be aligned to 8. */
 int profile__apply(struct profile *p, enum record_type type, const void *data, size_t len,
@@ -76,11 +79,16 @@ uint32_t profile__image_parent(const struct profile *p, uint32_t image);
 bool profile__image_is_root(const struct profile *p, uint32_t image);
 
 uint64_t profile__samples(const struct profile *p);
+
+/* Does it have the samples' times? */
+bool profile__has_timeline(const struct profile *p);
 uint32_t profile__stacks(const struct profile *p);
 
 struct report_options {
 	bool threads;   /* -t: first frames for process and thread */
 	bool functions; /* -F: no lines */
+	bool idle;      /* -i: waits for work too (model/wait.h) */
+	bool timeline;  /* make report.events */
 };
 
 /* Everything the profile says, to be freed with report_free(). NULL: out of memory. The profile

@@ -10,13 +10,23 @@
 /* A busy application of 100 000 lines takes 2 to 4 MiB. */
 #define BYTES_MAX (24u << 20)
 
+/* Of 16 bytes each: 4 Mi samples are three quarters of an hour of 16 busy threads at 99 Hz. */
+#define TICKS_MAX (4u << 20)
+
 struct profile *profile__new(void)
 {
 	struct profile *p = calloc(1, sizeof(*p));
 
-	if (p)
-		p->bytes_max = BYTES_MAX;
+	if (!p)
+		return NULL;
+	p->bytes_max = BYTES_MAX;
+	p->tick_max = TICKS_MAX;
 	return p;
+}
+
+void profile__limit_ticks(struct profile *p, uint32_t ticks_max)
+{
+	p->tick_max = ticks_max;
 }
 
 void profile__limit(struct profile *p, size_t bytes_max)
@@ -81,6 +91,7 @@ void profile__free(struct profile *p)
 		HASH_DEL(p->stacks, stack);
 		free(stack);
 	}
+	free(p->ticks);
 	free(p->mode);
 	free(p->wants[WANT_QUEUE_FIRST].wants);
 	free(p->wants[WANT_QUEUE_NAMES].wants);
@@ -315,6 +326,11 @@ bool profile__ending(const struct profile *p)
 uint64_t profile__samples(const struct profile *p)
 {
 	return p->samples;
+}
+
+bool profile__has_timeline(const struct profile *p)
+{
+	return p->timeline;
 }
 
 uint32_t profile__stacks(const struct profile *p)

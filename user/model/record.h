@@ -12,12 +12,13 @@
 #ifndef UNCOIL_MODEL_RECORD_H
 #define UNCOIL_MODEL_RECORD_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "python/code.h"
 #include "shared.h"
 
-#define RECORD_FORMAT 1 /* raised when a record changes its meaning */
+#define RECORD_FORMAT 2 /* raised when a record changes its meaning */
 
 enum record_type {
 	RECORD_NONE,
@@ -28,24 +29,51 @@ enum record_type {
 	RECORD_THREAD_NAME, /* struct record_thread, string name */
 	RECORD_CODE,        /* struct ev_code as on the wire, but read from the target's memory, and
 			     * with a line table as long as RECORD_LEN_MAX allows */
+	RECORD_TIMES,       /* struct record_times [], of threads that live at the end */
 	RECORD_STATS,       /* struct record_stats: once, last but END */
 	RECORD_END,         /* nothing; a journal without it was cut off */
+	RECORD_TIMELINE, /* nothing: the time of each sample is recorded too (EV_TICK). Behind META */
 	RECORD_MAX
 };
 
 #define RECORD_LEN_MAX    (1u << 20)
 #define RECORD_STRING_MAX 4096 /* of one string in a record, clean: what is longer is cut */
 
+/* What is recorded of a thread. */
+enum record_mode {
+	RECORD_CPU,    /* samples while it is on the CPU */
+	RECORD_WALL,   /* those, and its waits */
+	RECORD_OFFCPU, /* its waits */
+	RECORD_GIL,    /* samples while it is on the CPU and holds the GIL */
+	RECORD_MODE_MAX
+};
+
+/* Are waits recorded, and with them what each thread's time went to? */
+static inline bool record_mode_waits(enum record_mode mode)
+{
+	return mode == RECORD_WALL || mode == RECORD_OFFCPU;
+}
+
 struct record_meta {
-	uint32_t format; /* RECORD_FORMAT */
-	uint32_t rate_hz;
+	uint32_t format;  /* RECORD_FORMAT */
+	uint32_t rate_hz; /* 0: no samples */
+	uint32_t mode;    /* enum record_mode */
+	uint32_t pad;     /* 0 */
 	int64_t start_unix_ns;
 	uint64_t start_ns; /* CLOCK_MONOTONIC */
 };
 
 struct record_count {
 	struct count_key key;
-	uint64_t count;
+	uint64_t count;   /* samples or waits, by the stack's EV_STACK_WAIT */
+	uint64_t wait_ns; /* of waits: until the thread was woken, */
+	uint64_t runq_ns; /* and from then until it ran */
+};
+
+struct record_times {
+	uint32_t thread; /* serial */
+	uint32_t image;
+	struct thread_times times;
 };
 
 enum record_image_flag {

@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "model/profile_impl.h"
+#include "model/wait.h"
 
 /* A remark for each process whose Python was refused, up to this many. */
 #define REFUSED_MAX      16
@@ -30,6 +31,8 @@ const struct flag_text flag_texts[FLAG_TEXT_CNT] = {
 	  "samples in Python threads that ran no Python function" },
 	{ EV_STACK_NOT_SEARCHED, "[thread state not found]",
 	  "samples of threads not found among the first 512 thread states", true },
+	{ EV_STACK_UNSETTLED, "[call in progress]",
+	  "samples in the midst of a call or a return, when there is no whole stack" },
 };
 
 struct remarks {
@@ -60,7 +63,7 @@ static void remarks_of_stats(struct remarks *r)
 	uint32_t i;
 
 	for (i = 0; i < STAT_MAX; i++)
-		if (stats[i].stat > STAT_EXITING)
+		if (stats[i].stat >= STAT_DROP_FIRST)
 			remark(r, p->stats.stat[stats[i].stat], stats[i].text, true);
 	remark(r, p->samples_orphan, "samples lost: their stack did not arrive", true);
 	remark(r, p->samples_full, "samples lost: the profile is full (too many different stacks)",
@@ -91,7 +94,8 @@ static void remarks_of_stacks(struct remarks *r)
 				flagged[i] += stack->count;
 		is_unnamed = is_cut = false;
 		for (node = stack->leaf; node; node = node->id.up) {
-			is_unnamed |= !node->id.code->decoded;
+			is_unnamed |= !node->id.code->decoded || node->id.code->py.name_missing ||
+				      node->id.code->py.filename_missing;
 			is_cut |= node->id.code->decoded && node->id.code->py.lines_cut;
 		}
 		unnamed += is_unnamed ? stack->count : 0;
@@ -99,8 +103,45 @@ static void remarks_of_stacks(struct remarks *r)
 	}
 	for (i = 0; i < FLAG_TEXT_CNT; i++)
 		remark(r, flagged[i], flag_texts[i].remark, flag_texts[i].is_loss);
-	remark(r, unnamed, "samples with a function whose name could not be read", false);
+	remark(r, unnamed, "samples with a function whose file or name could not be read", false);
 	remark(r, lines_cut, "samples in functions whose line table was only partly read", false);
+}
+
+static void remarks_of_waits(struct remarks *r, const struct report_options *options)
+{
+	const struct profile *p = r->profile;
+	uint64_t idle_ns = 0, kernel, user;
+	const struct stack *stack;
+
+	if (!record_mode_waits(p->meta.mode))
+		return;
+	for (stack = p->stacks; stack && !options->idle; stack = stack->hh.next)
+		if ((stack->flags & EV_STACK_WAIT) && wait_is_idle(&stack->wait))
+			idle_ns += stack->wait_ns + stack->runq_ns;
+	remark(r, (idle_ns + 500000) / 1000000,
+	       "ms of waiting for work (event loops, accept) are left out; -i shows them", false);
+	remark(r, p->waits_orphan, "waits lost: their stack did not arrive", true);
+	kernel = p->stats.stat[STAT_WAITS] - p->stats.stat[STAT_DROP_WAITS];
+	user = p->waits + p->waits_orphan;
+	if (kernel > user)
+		remark(r, kernel - user, "waits lost between the kernel's table and the profile",
+		       true);
+}
+
+/* Each counted sample had one tick; of those that are not here, some came and found no room. */
+static void remarks_of_ticks(struct remarks *r)
+{
+	const struct profile *p = r->profile;
+	uint64_t came = p->tick_cnt + p->ticks_full;
+
+	if (!p->timeline)
+		return;
+	remark(r, p->ticks_full, "samples without their time, not in the timeline: it is full",
+	       true);
+	if (p->samples > came)
+		remark(r, p->samples - came,
+		       "samples without their time, not in the timeline: the ring buffer was full",
+		       true);
 }
 
 static void remarks_of_refused(struct remarks *r)
@@ -149,7 +190,8 @@ static void remarks_of_rest(struct remarks *r)
 		       missing * 100 > (s->stat[STAT_SAMPLES] + missing) * MISSING_LOSS_PERCENT);
 }
 
-struct report_remark *remarks_new(const struct profile *p, uint32_t *ret_cnt)
+struct report_remark *remarks_new(const struct profile *p, const struct report_options *options,
+				  uint32_t *ret_cnt)
 {
 	const size_t max = STAT_MAX + FLAG_TEXT_CNT + REFUSED_MAX + 16;
 	struct remarks r = { .profile = p };
@@ -160,7 +202,9 @@ struct report_remark *remarks_new(const struct profile *p, uint32_t *ret_cnt)
 	r.text = (char *)(r.list + max);
 	remarks_of_stats(&r);
 	remarks_of_stacks(&r);
+	remarks_of_ticks(&r);
 	remarks_of_refused(&r);
+	remarks_of_waits(&r, options);
 	remarks_of_rest(&r);
 	*ret_cnt = r.cnt;
 	return r.list;

@@ -10,6 +10,7 @@
 #include "model/report.h"
 
 struct profile;
+struct report_options;
 
 struct flag_text {
 	enum ev_stack_flag flag;
@@ -18,11 +19,12 @@ struct flag_text {
 	bool is_loss;
 };
 
-#define FLAG_TEXT_CNT 6
+#define FLAG_TEXT_CNT 7
 extern const struct flag_text flag_texts[FLAG_TEXT_CNT];
 
 /* All remarks of the profile, with their text in one piece of memory to be freed. NULL: out of
  * memory. */
-struct report_remark *remarks_new(const struct profile *p, uint32_t *ret_cnt);
+struct report_remark *remarks_new(const struct profile *p, const struct report_options *options,
+				  uint32_t *ret_cnt);
 
 #endif

@@ -5,6 +5,7 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <linux/perf_event.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -17,10 +18,12 @@
 #include "base/err.h"
 #include "os/feature.h"
 #include "os/proc.h"
+#include "os/syscall.h"
 #include "uncoil.skel.h"
 
-#define DRAIN_BATCH 1024
-#define SCANS_MAX   16 /* of a process's threads: more are born at each look only in a thread storm */
+#define DRAIN_BATCH      1024
+#define SERIALS_RESERVED 65536 /* threads that sleep at the start */
+#define SCANS_MAX        16 /* of a process's threads: more are born at each look only in a thread storm */
 
 struct timer {
 	pid_t tid;
@@ -35,6 +38,8 @@ struct sampler {
 	struct timer *timers;
 	int timer_cnt, timer_cap;
 	uint64_t ticks_expected;
+	uint64_t end_ns;
+	uint32_t serials_used;
 	int cpu_cnt;
 	/* the current sampler__poll()'s */
 	int (*fn)(void *ctx, void *data, size_t len);
@@ -77,10 +82,25 @@ static int on_event(void *ctx, void *data, size_t len)
 	return s->fn ? s->fn(s->ctx, data, len) : 0;
 }
 
+/* The kernel side's own serials of CPU 0 begin behind those that are kept for user space. */
+static int serials_reserve(struct sampler *s)
+{
+	struct serials *values = calloc(s->cpu_cnt, sizeof(*values));
+	int fd = bpf_map__fd(s->skel->maps.serials), err;
+	uint32_t zero = 0;
+
+	if (!values)
+		return -ENOMEM;
+	values[0].threads = SERIALS_RESERVED;
+	err = bpf_map_update_elem(fd, &zero, values, BPF_ANY) ? -errno : 0;
+	free(values);
+	return err;
+}
+
 int sampler__load(struct sampler *s, struct err *err)
 {
 	uint64_t seed = 0;
-	int code;
+	int code, nr;
 
 	limits_raise();
 	libbpf_set_print(libbpf_silent);
@@ -91,9 +111,15 @@ int sampler__load(struct sampler *s, struct err *err)
 		return err_set(err, -errno, "cannot get random bytes: %s", err_str(errno));
 	s->skel->rodata->hash_seed = seed;
 	s->skel->rodata->follow_children = s->options.children;
+	s->skel->rodata->timeline = s->options.timeline;
 	s->skel->rodata->has_cookie = feature_has(FEAT_PERF_LINK);
 	s->skel->rodata->has_loop = feature_has(FEAT_LOOP);
 	s->skel->rodata->ring_wake_bytes = s->options.ring_bytes / 4;
+	s->skel->rodata->trace_switches = s->options.switches;
+	s->skel->rodata->holder_only = s->options.holder_only;
+	for (nr = 0; nr < SYSCALLS_MAX; nr++)
+		s->skel->rodata->syscalls[nr] = syscall_kind(nr);
+	bpf_program__set_autoload(s->skel->progs.on_switch, s->options.switches);
 	code = bpf_map__set_max_entries(s->skel->maps.ring, s->options.ring_bytes);
 	if (!code)
 		code = uncoil_bpf__load(s->skel);
@@ -102,14 +128,19 @@ int sampler__load(struct sampler *s, struct err *err)
 			       ?: err_set(err, code,
 					  "the kernel refuses the BPF programs: %s (see `uncoil doctor`)",
 					  err_str(code));
+	s->cpu_cnt = libbpf_num_possible_cpus();
+	if (s->cpu_cnt < 0)
+		return err_set(err, s->cpu_cnt, "cannot count the CPUs: %s", err_str(s->cpu_cnt));
+	code = serials_reserve(s);
+	if (code)
+		return err_set(err, code, "cannot set up the BPF maps: %s", err_str(code));
 	code = uncoil_bpf__attach(s->skel);
 	if (code)
 		return err_set(err, code, "cannot watch forks and execs: %s", err_str(code));
-	s->cpu_cnt = libbpf_num_possible_cpus();
 	s->ring = ring_buffer__new(bpf_map__fd(s->skel->maps.ring), on_event, s, NULL);
 	if (!s->ring)
 		return err_set(err, -errno, "cannot map the ring buffer: %s", err_str(errno));
-	return s->cpu_cnt < 0 ? s->cpu_cnt : 0;
+	return 0;
 }
 
 int sampler__follow(struct sampler *s, pid_t pid, uint32_t image, const struct py_cfg *cfg,
@@ -130,6 +161,48 @@ int sampler__follow(struct sampler *s, pid_t pid, uint32_t image, const struct p
 		fresh.cfg = *cfg;
 	}
 	return bpf_map_update_elem(fd, &tgid, &fresh, replace ? BPF_EXIST : BPF_ANY) ? -errno : 0;
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
+}
+
+/* /proc/TID/schedstat (Documentation/scheduler/sched-stats.rst): se.sum_exec_runtime and
+ * sched_info.run_delay, as the kernel side reads them. */
+bool sampler__task_times(pid_t tid, uint64_t *ret_exec_ns, uint64_t *ret_run_delay)
+{
+	unsigned long long exec = 0, delay = 0;
+	char path[64];
+	FILE *file;
+	bool ok;
+
+	snprintf(path, sizeof(path), "/proc/%d/schedstat", tid);
+	file = fopen(path, "re");
+	if (!file)
+		return false;
+	ok = fscanf(file, "%llu %llu", &exec, &delay) == 2;
+	fclose(file);
+	*ret_exec_ns = exec;
+	*ret_run_delay = delay;
+	return ok;
+}
+
+uint32_t sampler__serial(struct sampler *s)
+{
+	return s->serials_used < SERIALS_RESERVED ? ++s->serials_used << SERIAL_CPU_BITS : 0;
+}
+
+int sampler__asleep(struct sampler *s, pid_t tid, const struct thread_seen *thread)
+{
+	uint32_t key = tid;
+
+	return bpf_map_update_elem(bpf_map__fd(s->skel->maps.threads), &key, thread, BPF_NOEXIST)
+		       ? -errno
+		       : 0;
 }
 
 static bool timer_known(const struct sampler *s, pid_t tid)
@@ -193,6 +266,8 @@ int sampler__attach(struct sampler *s, pid_t pid, struct err *err)
 	int cnt, i, scan, opened = 1, code = 0, total = 0;
 	pid_t *tids;
 
+	if (!s->options.rate_hz)
+		return 0;
 	/* threads are born while we look: look until a look finds no new one */
 	for (scan = 0; opened && scan < SCANS_MAX && !code; scan++) {
 		cnt = proc_threads(pid, &tids);
@@ -226,6 +301,7 @@ int sampler__start(struct sampler *s)
 {
 	int i;
 
+	s->skel->bss->start_ns = now_ns();
 	s->skel->bss->ready = 1;
 	for (i = 0; i < s->timer_cnt; i++)
 		if (ioctl(s->timers[i].fd, PERF_EVENT_IOC_ENABLE, 0))
@@ -235,17 +311,20 @@ int sampler__start(struct sampler *s)
 
 void sampler__stop(struct sampler *s)
 {
-	uint64_t clock_ns, period_ns = 1000000000ULL / s->options.rate_hz;
+	uint64_t clock_ns, period_ns;
 	int i;
 
+	if (s->skel && s->skel->bss) {
+		s->skel->bss->ready = 0;
+		s->end_ns = now_ns();
+	}
+	period_ns = s->options.rate_hz ? 1000000000ULL / s->options.rate_hz : 0;
 	for (i = 0; i < s->timer_cnt; i++)
 		ioctl(s->timers[i].fd, PERF_EVENT_IOC_DISABLE, 0);
 	/* the event counts the CPU time of its thread and of all that inherited it */
 	for (i = 0; i < s->timer_cnt; i++)
 		if (read(s->timers[i].fd, &clock_ns, sizeof(clock_ns)) == sizeof(clock_ns))
 			s->ticks_expected += clock_ns / period_ns;
-	if (s->skel && s->skel->bss)
-		s->skel->bss->ready = 0;
 	uncoil_bpf__detach(s->skel);
 }
 
@@ -292,7 +371,8 @@ void sampler__flip(struct sampler *s)
 }
 
 int sampler__drain(struct sampler *s,
-		   int (*fn)(void *ctx, const struct count_key *key, uint64_t count), void *ctx)
+		   int (*fn)(void *ctx, const struct count_key *key, const struct count_val *val),
+		   void *ctx)
 {
 	struct bpf_map *map =
 		s->skel->bss->counts_active ? s->skel->maps.counts_a : s->skel->maps.counts_b;
@@ -312,7 +392,7 @@ int sampler__drain(struct sampler *s,
 						      &cnt, NULL);
 		first = false;
 		for (i = 0; i < cnt && (!err || err == -ENOENT); i++) {
-			int stop = fn(ctx, &keys[i], vals[i].count);
+			int stop = fn(ctx, &keys[i], &vals[i]);
 
 			if (stop) {
 				err = stop;
@@ -325,6 +405,71 @@ int sampler__drain(struct sampler *s,
 out:
 	free(keys);
 	free(vals);
+	return err;
+}
+
+/* The rest of one thread, as if it were switched now. What it still waits for may be the run queue
+ * too; that shows only when it runs again. */
+static int thread_finish(struct sampler *s, pid_t tid, struct thread_seen *thread,
+			 int (*count)(void *ctx, const struct count_key *key,
+				      const struct count_val *val),
+			 void *ctx)
+{
+	struct count_key key = { .thread = thread->serial, .image = thread->image };
+	uint64_t since = thread->since_ns > s->skel->bss->start_ns ? thread->since_ns
+								   : s->skel->bss->start_ns;
+	uint64_t rest = s->end_ns > since ? s->end_ns - since : 0, runq, exec, delay;
+	bool known = sampler__task_times(tid, &exec, &delay);
+	struct count_val val = {};
+	int err = 0;
+
+	if (thread->over_ns) {
+		runq = known ? delay - thread->run_delay : 0;
+		if (runq > thread->over_ns)
+			runq = thread->over_ns;
+		val.count = 1;
+		val.wait_ns = thread->over_ns - runq;
+		val.runq_ns = runq;
+		key.hash = thread->over_hash;
+		thread->times.wait_ns += val.wait_ns;
+		thread->times.runq_ns += val.runq_ns;
+		if (key.hash)
+			err = count(ctx, &key, &val);
+	}
+	if (!thread->is_off) {
+		thread->times.cpu_ns += rest;
+		return err;
+	}
+	val.count = 1;
+	val.wait_ns = rest;
+	val.runq_ns = 0;
+	key.hash = thread->hash;
+	thread->times.wait_ns += rest;
+	/* has it run before the start, after it was seen asleep? Then it waits somewhere else */
+	if (!thread->since_ns && (!known || exec != thread->exec_ns))
+		key.hash = 0;
+	return err ?: key.hash ? count(ctx, &key, &val) : 0;
+}
+
+int sampler__finish(struct sampler *s,
+		    int (*count)(void *ctx, const struct count_key *key,
+				 const struct count_val *val),
+		    int (*times)(void *ctx, const struct thread_seen *thread), void *ctx)
+{
+	int fd = bpf_map__fd(s->skel->maps.threads), err = 0;
+	struct thread_seen thread;
+	uint32_t tid, *prev = NULL;
+
+	if (!s->options.switches)
+		return 0;
+	while (!err && !bpf_map_get_next_key(fd, prev, &tid)) {
+		prev = &tid;
+		if (bpf_map_lookup_elem(fd, &tid, &thread))
+			continue;
+		err = thread_finish(s, tid, &thread, count, ctx);
+		if (!err)
+			err = times(ctx, &thread);
+	}
 	return err;
 }
 

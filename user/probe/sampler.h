@@ -26,8 +26,11 @@ struct sampler;
 #define SAMPLER_ROOTS_MAX 1023
 
 struct sampler_options {
-	uint32_t rate_hz;    /* ticks per second of CPU time and thread */
+	uint32_t rate_hz;    /* ticks per second of CPU time and thread; 0: none */
+	bool switches;       /* what threads wait for, and where their time goes (Linux 5.15) */
+	bool holder_only;    /* only ticks of threads that hold the GIL */
 	bool children;       /* follow forked processes too */
+	bool timeline;       /* an event for each sample, with its time */
 	uint32_t ring_bytes; /* power of two, at least 4096 */
 };
 
@@ -43,6 +46,16 @@ int sampler__follow(struct sampler *s, pid_t pid, uint32_t image, const struct p
 
 /* Puts a timer, not running yet, on each thread of the process. -ESRCH: it has ended meanwhile. */
 int sampler__attach(struct sampler *s, pid_t pid, struct err *err);
+
+/* What is known before the start of a thread that sleeps: is_off, hash, exec_ns, run_delay and who it
+ * is. 0, or -errno: it is seen already, or there is no room. */
+int sampler__asleep(struct sampler *s, pid_t tid, const struct thread_seen *thread);
+
+/* A serial for such a thread; 0: none is left. */
+uint32_t sampler__serial(struct sampler *s);
+
+/* The kernel's sums of a thread's time on the CPU and in run queues; false: not to be had. */
+bool sampler__task_times(pid_t tid, uint64_t *ret_exec_ns, uint64_t *ret_run_delay);
 
 int sampler__start(struct sampler *s);
 void sampler__stop(struct sampler *s); /* timers off; what came before stays to be read */
@@ -60,10 +73,19 @@ void sampler__flip(struct sampler *s);
 /* Takes the counts out of the table that is not in use: fn gets each (thread, stack) with its
  * count, once, until it returns non-zero (returned). */
 int sampler__drain(struct sampler *s,
-		   int (*fn)(void *ctx, const struct count_key *key, uint64_t count), void *ctx);
+		   int (*fn)(void *ctx, const struct count_key *key, const struct count_val *val),
+		   void *ctx);
 
 /* Should they be taken out now, because their table fills up? */
 bool sampler__drain_due(const struct sampler *s);
+
+/* After sampler__stop() and the drains: what is still to be counted of threads that live. Gives
+ * each one's unfinished wait to `count` (wait_ns and runq_ns set) and its times to `times`, until
+ * one returns non-zero (returned). */
+int sampler__finish(struct sampler *s,
+		    int (*count)(void *ctx, const struct count_key *key,
+				 const struct count_val *val),
+		    int (*times)(void *ctx, const struct thread_seen *thread), void *ctx);
 
 /* Sums of the kernel side's counters over all CPUs. */
 int sampler__stats(const struct sampler *s, uint64_t ret_stats[STAT_MAX]);

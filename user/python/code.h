@@ -44,7 +44,9 @@ struct py_abi {
 	uint16_t major, minor;
 	struct py_offsets off;
 	enum py_lines lines;
-	uint32_t str_kind_shift; /* bits of PyASCIIObject.state before `kind`: 2 in 3.8-3.13 */
+	uint32_t str_kind_shift; /* bits of PyASCIIObject.state before `kind` */
+	struct py_live live;     /* not in a recording: zero in replay */
+	enum py_build build;     /* likewise */
 };
 
 /* 0, or -EINVAL when the facts are too short to be a code object, or -ENOMEM. On success ret_code

@@ -5,8 +5,8 @@
  *
  * The order of belief: 1. _Py_DebugOffsets, which CPython >= 3.13 publishes at the start of
  * _PyRuntime (cookie, version, then every member inside its struct); 2. the generated row for this
- * X.Y (table.h), also for what the debug offsets lack; 3. nothing: an unknown version is refused by
- * name. Whatever the source, layout_verify() then follows the pointers in the live process.
+ * X.Y and kind of build (table.h), also for what the debug offsets lack; 3. nothing: an unknown
+ * version is refused by name. Whatever the source, layout_verify() then follows the pointers in the live process.
  */
 #ifndef UNCOIL_PYTHON_LAYOUT_H
 #define UNCOIL_PYTHON_LAYOUT_H
@@ -34,12 +34,13 @@ struct py_layout {
 	struct {
 #define X(field, group, what) enum py_source field;
 		PY_OFFSETS(X)
+		PY_LIVE(X)
 #undef X
 	} source;
 };
 
-/* -ENOTSUP with a sentence: version unknown, pydebug or free-threaded build, debug offsets that
- * contradict themselves. */
+/* -ENOTSUP with a sentence: version unknown, a pydebug or free-threaded build for which there is no
+ * row, debug offsets that contradict themselves. */
 int layout_fill(const struct py_found *found, struct mem *mem, struct py_layout *ret_layout,
 		struct err *err);
 

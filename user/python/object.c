@@ -4,14 +4,15 @@
  *
  * A str says in two bits and three (PyASCIIObject.state: compact, ascii, kind) whether its text
  * follows its header, how long the header is, and how wide a character (PEP 393,
- * Include/cpython/unicodeobject.h, the same from 3.8 to 3.13). Strings that are not compact - str
+ * Include/cpython/unicodeobject.h, the same from 3.8 to 3.15). Strings that are not compact - str
  * subclasses, and what legacy C API made before 3.12 - keep their text elsewhere; neither occurs
  * as the name of code, and they are refused.
  *
  * A dict is a table of entries, in the order of insertion, behind a hash index that is stepped over
  * here: nothing is hashed, every entry is looked at. Since 3.3 (PEP 412) instances of one class may
  * share the keys; each then has only an array of values. Where an object keeps its dict, or those
- * values without a dict, has been rearranged in each of 3.11, 3.12 and 3.13: see object_attr().
+ * values without a dict, has been rearranged in each of 3.11, 3.12 and 3.13 (and not since, up to
+ * 3.15): see object_attr().
  *
  * All of it is read while the target runs and may be torn: every number is bounded before it is
  * used, and a torn dict yields an error or a wrong name once, never more.
@@ -59,7 +60,7 @@ static int str_shape(const struct py_abi *abi, struct bytes raw, struct str_shap
 	if (!load(raw, abi->off.str_length, &length, sizeof(length)) ||
 	    !load(raw, abi->off.str_state, &state, sizeof(state)))
 		return -EINVAL;
-	/* kind:3, compact:1, ascii:1 (3.8 - 3.13; scripts/gen-offsets checks their order) */
+	/* kind:3, compact:1, ascii:1 (3.8 - 3.15; scripts/gen-offsets checks their order) */
 	state >>= abi->str_kind_shift;
 	kind = state & 7;
 	if ((kind != 1 && kind != 2 && kind != 4) || !(state & 8))
@@ -213,7 +214,7 @@ int object_type_flags(struct mem *mem, const struct py_abi *abi, uint64_t object
 	uint64_t type;
 	int err;
 
-	err = mem_u64(mem, object + OBJECT_TYPE, &type);
+	err = mem_u64(mem, object + abi->live.object_type, &type);
 	if (err)
 		return err;
 	return mem_u64(mem, type + abi->off.type_flags, ret_flags);
@@ -232,7 +233,7 @@ enum keys_kind { /* Include/internal/pycore_dict.h, 3.11+ */
 };
 
 /* The header of PyDictKeysObject: 3.8 - 3.10 Objects/dict-common.h, { dk_refcnt, dk_size,
- * dk_lookup, dk_usable, dk_nentries }; 3.11 - 3.13 Include/internal/pycore_dict.h, { dk_refcnt,
+ * dk_lookup, dk_usable, dk_nentries }; 3.11 - 3.15 Include/internal/pycore_dict.h, { dk_refcnt,
  * dk_log2_size: u8, dk_log2_index_bytes: u8, dk_kind: u8, dk_version: u32, dk_usable,
  * dk_nentries }. Then follow dk_indices and the entries. */
 #define KEYS_HEADER_MAX 40
@@ -457,7 +458,8 @@ static int place_managed(struct mem *mem, const struct py_abi *abi, uint64_t obj
 	uint64_t size;
 	int err;
 
-	err = mem_u64(mem, object - 3 * 8, &ret->dict);
+	/* 3.13+ MANAGED_DICT_OFFSET: without a GIL the garbage collector needs no words between */
+	err = mem_u64(mem, object - (abi->build == PY_BUILD_FREE_THREADED ? 1 : 3) * 8, &ret->dict);
 	if (err || (ret->dict && (abi->minor != 12 || !(ret->dict & 1))))
 		return err;
 	if (!since(abi, 12))
@@ -511,7 +513,7 @@ int object_attr(struct mem *mem, const struct py_abi *abi, uint64_t object, cons
 	struct table t;
 	int err;
 
-	err = mem_u64(mem, object + OBJECT_TYPE, &type);
+	err = mem_u64(mem, object + abi->live.object_type, &type);
 	if (!err)
 		err = place_of(mem, abi, object, type, &place);
 	if (err)

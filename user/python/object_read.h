@@ -11,11 +11,7 @@
 struct buf;
 struct mem;
 
-/* PyObject.ob_type: the header is a reference count and this in every build that user/python/
- * table.h knows (Include/object.h); a free-threaded build's is another, and refused earlier. */
-#define OBJECT_TYPE 8
-
-/* tp_flags, part of the stable ABI (Include/object.h, 3.8 - 3.13) */
+/* tp_flags, part of the stable ABI (Include/object.h, 3.8 - 3.15) */
 #define TYPE_INLINE_VALUES (1ULL << 2) /* 3.13+ */
 #define TYPE_MANAGED_DICT  (1ULL << 4) /* 3.11+ */
 #define TYPE_HEAP          (1ULL << 9)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What uncoil needs to know of a CPython's memory layout: one list, from which the struct, the
- * columns of the generated table, the validator's bounds and doctor's printout are made.
+ * What uncoil needs to know of a CPython's memory layout: two lists, from which the structs, the
+ * columns of the generated table, the validator's bounds and doctor's printout are made. The first
+ * travels in a recording (record_image), the second is needed only while the process lives.
  *
  * X(field, group, what): byte offset of a member inside the group's struct, unless `what` says
  * otherwise. 0 also stands for "this version has no such member" where `what` says "or none".
@@ -17,8 +18,13 @@
 
 #define PY_OFFSETS(X)                                                                              \
 	X(runtime_interpreters_head, runtime, "_PyRuntimeState.interpreters.head")                 \
+	X(runtime_gil, runtime, "_PyRuntimeState.ceval.gil (before 3.12), or none")                \
+	X(gil_size, gil, "sizeof(struct _gil_runtime_state)")                                      \
+	X(gil_holder, gil, "_gil_runtime_state.last_holder")                                       \
+	X(gil_locked, gil, "_gil_runtime_state.locked")                                            \
 	X(interp_next, interp, "PyInterpreterState.next")                                          \
 	X(interp_threads_head, interp, "PyInterpreterState.threads.head, tstate_head before 3.11") \
+	X(interp_gil, interp, "PyInterpreterState.ceval.gil (3.12+), or none")                     \
 	X(interp_modules, interp, "PyInterpreterState.imports.modules, modules before 3.12")       \
 	X(tstate_next, tstate, "PyThreadState.next")                                               \
 	X(tstate_interp, tstate, "PyThreadState.interp")                                           \
@@ -56,10 +62,41 @@
 	X(dict_values, dict, "PyDictObject.ma_values")                                             \
 	X(module_dict, module, "PyModuleObject.md_dict")
 
+#define PY_LIVE(X)                                                                               \
+	X(object_type, object, "PyObject.ob_type")                                               \
+	X(runtime_tstate_current, runtime, "_PyRuntimeState.gilstate.tstate_current (3.8-3.11)") \
+	X(tstate_status, tstate, "PyThreadState._status (3.12+), or none")                       \
+	X(tstate_active, tstate, "mask of _status.active (3.12+), no offset")                    \
+	X(frame_tlbc, frame, "_PyInterpreterFrame.tlbc_index (free-threaded), or none")          \
+	X(code_tlbc, code, "PyCodeObject.co_tlbc (free-threaded), or none")                      \
+	X(long_tag, int, "PyLongObject.long_value.lv_tag (3.12+), ob_size")                      \
+	X(long_digits, int, "PyLongObject.long_value.ob_digit (3.12+), ob_digit")
+
 struct py_offsets {
 #define X(field, group, what) uint32_t field;
 	PY_OFFSETS(X)
 #undef X
+};
+
+struct py_live {
+#define X(field, group, what) uint32_t field;
+	PY_LIVE(X)
+#undef X
+};
+
+/* The members of both, in their order. */
+enum py_field {
+#define X(field, group, what) PY_FIELD_##field,
+	PY_OFFSETS(X) PY_LIVE(X)
+#undef X
+		PY_FIELD_MAX,
+	PY_FIELD_LIVE = PY_FIELD_object_type, /* this one and all after it are in struct py_live */
+};
+
+enum py_build {
+	PY_BUILD_RELEASE,       /* with a GIL */
+	PY_BUILD_DEBUG,         /* --with-pydebug */
+	PY_BUILD_FREE_THREADED, /* --disable-gil */
 };
 
 /* How co_linetable / co_lnotab is encoded. */

@@ -135,10 +135,10 @@ static uint32_t code_sum(struct walk *w, uint64_t code)
 
 	if (w->codes[slot].code == code)
 		return w->codes[slot].check;
-	if (w->cfg->code_read > sizeof(facts) || w->cfg->code_read < OBJECT_TYPE + 8 ||
+	if (w->cfg->code_read > sizeof(facts) || w->cfg->code_read < w->cfg->object_type + 8 ||
 	    mem_read(w->mem, code, facts, w->cfg->code_read))
 		return 0;
-	memcpy(&type, facts + OBJECT_TYPE, sizeof(type));
+	memcpy(&type, facts + w->cfg->object_type, sizeof(type));
 	if (type != w->cfg->code_type)
 		return 0;
 	if (!w->cfg->code_version && w->cfg->code_name <= w->cfg->code_read - 8 &&
@@ -215,6 +215,24 @@ static int frame_first(struct walk *w, const struct stack_thread *thread, uint64
 	return err;
 }
 
+/* Instruction offset in the bytecode that this frame runs: in a free-threaded build a copy of the
+ * thread's own (bpf/walk.bpf.h, bytecode_start). */
+static uint32_t lasti_of(struct walk *w, const uint8_t *frame, uint64_t code, uint64_t instr)
+{
+	uint64_t start = code + w->cfg->code_start, copies;
+	uint32_t index;
+
+	if (!(w->cfg->flags & PY_CFG_INSTR_IS_PTR))
+		return instr;
+	if (!w->cfg->code_tlbc)
+		return instr - start;
+	index = frame_u64(w, frame, w->cfg->frame_tlbc);
+	if (index && (mem_u64(w->mem, code + w->cfg->code_tlbc, &copies) ||
+		      mem_u64(w->mem, copies + 8 + (uint64_t)index * 8, &start) || !start))
+		return EV_LASTI_NONE;
+	return instr - start;
+}
+
 /* Follows `previous` to the end. A cycle is found as R. P. Brent has it (1980, "An improved Monte
  * Carlo factorization algorithm"): every frame is compared with one that is left behind at steps
  * 1, 2, 4, 8 ... */
@@ -249,16 +267,14 @@ static int frames_walk(struct walk *w, uint64_t at, uint32_t frames_max, struct 
 			stack->flags |= EV_STACK_TRUNCATED;
 			return 0;
 		}
-		code = frame_u64(w, frame, w->cfg->frame_code);
+		code = frame_u64(w, frame, w->cfg->frame_code) & ~(uint64_t)w->cfg->frame_code_tags;
 		check = code_sum(w, code);
 		if (!check) {
 			stack->flags |= EV_STACK_UNREADABLE;
 			return 0;
 		}
 		instr = frame_u64(w, frame, w->cfg->frame_instr);
-		lasti = w->cfg->flags & PY_CFG_INSTR_IS_PTR
-				? (uint32_t)(instr - code - w->cfg->code_start)
-				: (uint32_t)instr;
+		lasti = lasti_of(w, frame, code, instr);
 		err = frame_add(stack, code, lasti, check);
 		if (err)
 			return err;

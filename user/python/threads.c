@@ -27,11 +27,10 @@
 /* The longest raw str whose text may be wanted: four bytes a character, and the header. */
 #define NAME_RAW_MAX (NAME_MAX_BYTES * 4 + 256)
 
-/* PyLongObject after the object's header (LP64). Digits are of 30 bits, least significant first.
+/* PyLongObject (LP64): digits of 30 bits, least significant first.
  * 3.8 - 3.11 Include/cpython/longintrepr.h: ob_size is their count, negative for a negative number;
- * 3.12+: lv_tag is count << 3 | sign (0 positive, 1 zero, 2 negative). */
-#define LONG_TAG        16
-#define LONG_DIGITS     24
+ * 3.12+: lv_tag is count << 3 | sign (0 positive, 1 zero, 2 negative), 3.14+ with bit 2 for what
+ * lives for ever (Include/internal/pycore_long.h). */
 #define LONG_DIGIT_BITS 30
 #define LONG_DIGITS_MAX 3 /* that 64 bits need */
 
@@ -47,7 +46,7 @@ static int long_value(struct mem *mem, const struct py_abi *abi, uint64_t addr, 
 		return err;
 	if (!(flags & TYPE_LONG_SUBCLASS))
 		return 0;
-	err = mem_u64(mem, addr + LONG_TAG, &tag);
+	err = mem_u64(mem, addr + abi->live.long_tag, &tag);
 	if (err)
 		return err;
 	cnt = tag;
@@ -59,7 +58,7 @@ static int long_value(struct mem *mem, const struct py_abi *abi, uint64_t addr, 
 	/* a negative count of 3.8 - 3.11 is a large one here */
 	if (cnt < 1 || cnt > LONG_DIGITS_MAX)
 		return 0;
-	err = mem_read(mem, addr + LONG_DIGITS, digits, cnt * sizeof(digits[0]));
+	err = mem_read(mem, addr + abi->live.long_digits, digits, cnt * sizeof(digits[0]));
 	if (err)
 		return err;
 	while (cnt--) {

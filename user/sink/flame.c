@@ -26,6 +26,7 @@
 #include "base/text.h"
 #include "flame_css.h"
 #include "flame_js.h"
+#include "sink/amount.h"
 #include "sink/sink.h"
 #include "sink/walk.h"
 
@@ -48,9 +49,9 @@ struct page {
 	const struct report *report;
 	FILE *out;
 	struct buf raw, text; /* scratch: before and after escaping */
-	uint64_t *left;       /* by depth: samples to the left of the next frame there */
+	uint64_t *left;       /* by depth: samples (or ns) to the left of the next frame there */
 	uint32_t levels;
-	uint64_t undrawn; /* samples in frames too narrow to draw */
+	uint64_t undrawn; /* samples (or ns) in frames too narrow to draw */
 	bool seen[FRAME_KIND_MAX];
 	int y; /* of the next header line */
 	int err;
@@ -77,17 +78,15 @@ static void put_xml(struct page *page, const char *text)
 	fwrite(buf_text(&page->text), 1, page->text.len, page->out);
 }
 
-/* 1234567 as 1,234,567. */
-static void put_count(struct page *page, uint64_t count)
+/* Of the report's numbers, which may be samples or time. */
+static void put_bare(struct page *page, uint64_t n)
 {
-	char digits[32];
-	int len = snprintf(digits, sizeof(digits), "%" PRIu64, count), i;
+	fputs(amount_bare(page->report->unit, n).text, page->out);
+}
 
-	for (i = 0; i < len; i++) {
-		if (i && (len - i) % 3 == 0)
-			fputc(',', page->out);
-		fputc(digits[i], page->out);
-	}
+static void put_amount(struct page *page, uint64_t n)
+{
+	fputs(amount_of(page->report->unit, n).text, page->out);
 }
 
 static double percent(const struct page *page, uint64_t samples)
@@ -95,11 +94,6 @@ static double percent(const struct page *page, uint64_t samples)
 	uint64_t all = page->report->root->total;
 
 	return all ? 100.0 * (double)samples / (double)all : 100.0;
-}
-
-static const char *plural(uint64_t count)
-{
-	return count == 1 ? "" : "s";
 }
 
 static bool is_drawn(const struct page *page, const struct report_node *node)
@@ -183,10 +177,9 @@ static void put_title(struct page *page, const struct report_node *node)
 	fputs("<title>", out);
 	put_xml(page, buf_text(&page->raw));
 	fputc('\n', out);
-	put_count(page, node->total);
-	fprintf(out, " sample%s (%.2f %%), self ", plural(node->total),
-		node->total ? percent(page, node->total) : 0.0);
-	put_count(page, node->self);
+	put_amount(page, node->total);
+	fprintf(out, " (%.2f %%), self ", node->total ? percent(page, node->total) : 0.0);
+	put_bare(page, node->self);
 	if (node->self)
 		fprintf(out, " (%.2f %%)", percent(page, node->self));
 	if (node->path[0] && strcmp(node->path, node->file)) {
@@ -230,6 +223,8 @@ static void put_frames(struct page *page)
 	bool drawn;
 
 	fprintf(page->out, "<svg id=\"frames\" role=\"tree\" aria-label=\"Frames, callers above\"");
+	if (page->report->unit == REPORT_NS)
+		fputs(" data-unit=\"ns\"", page->out);
 	fprintf(page->out, " x=\"%d\" y=\"%d\" width=\"%d\" height=\"%" PRIu64 "\">\n", MARGIN,
 		page->y, WIDTH - 2 * MARGIN, (uint64_t)page->levels * ROW);
 	for (; node; node = walk_next(node, drawn, &depth)) {
@@ -296,10 +291,10 @@ static void put_how(struct page *page)
 
 	open_line(page, "line");
 	put_xml(page, report->mode);
-	fprintf(page->out, " \xc2\xb7 %" PRIu32 " Hz per thread \xc2\xb7 %.1f s \xc2\xb7 ",
-		report->rate_hz, (double)report->duration_ns / 1e9);
-	put_count(page, report->samples);
-	fprintf(page->out, " sample%s", plural(report->samples));
+	if (report->rate_hz)
+		fprintf(page->out, " \xc2\xb7 %" PRIu32 " Hz per thread", report->rate_hz);
+	fprintf(page->out, " \xc2\xb7 %.1f s \xc2\xb7 ", (double)report->duration_ns / 1e9);
+	put_amount(page, report->samples);
 	if (start && gmtime_r(&start, &tm) && strftime(when, sizeof(when), "%F %T UTC", &tm))
 		fprintf(page->out, " \xc2\xb7 %s", when);
 	close_line(page);
@@ -315,7 +310,7 @@ static uint32_t put_remarks_of(struct page *page, bool loss)
 		if (remark->is_loss != loss || !remark->count)
 			continue;
 		open_line(page, loss ? "line loss" : "line");
-		put_count(page, remark->count);
+		fputs(amount_bare(REPORT_SAMPLES, remark->count).text, page->out);
 		fputc(' ', page->out);
 		put_xml(page, remark->text);
 		close_line(page);
@@ -335,9 +330,9 @@ static void put_remarks(struct page *page)
 	if (!page->undrawn)
 		return;
 	open_line(page, "line");
-	put_count(page, page->undrawn);
-	fprintf(page->out, " sample%s (%.2f %%) in frames narrower than %g %%: not drawn",
-		plural(page->undrawn), percent(page, page->undrawn), 100.0 / FINEST);
+	put_amount(page, page->undrawn);
+	fprintf(page->out, " (%.2f %%) in frames narrower than %g %%: not drawn",
+		percent(page, page->undrawn), 100.0 / FINEST);
 	close_line(page);
 }
 
@@ -422,7 +417,10 @@ static void put_page(struct page *page)
 	if (!page->report->root->total) {
 		page->y += (int)page->levels * ROW + LINE;
 		open_line(page, "line");
-		fputs("No samples: either no thread used the CPU, or see above.", page->out);
+		fputs(page->report->unit == REPORT_NS
+			      ? "No time: no thread did what this mode records, or see above."
+			      : "No samples: either no thread used the CPU, or see above.",
+		      page->out);
 		close_line(page);
 	}
 	fprintf(page->out, "<script><![CDATA[\n%s]]></script>\n</svg>\n", flame_js);

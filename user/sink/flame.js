@@ -381,7 +381,9 @@
 			id: 'help', class: 'uncoil', role: 'dialog', 'aria-labelledby': 'help-title',
 		}, html('h2', { id: 'help-title' }, 'How to read and use it'),
 		html('p', {}, 'A frame is a function, under its caller. It is as wide as the ' +
-			'share of samples in which it was on the stack. From left to right the ' +
+			(box.dataset.unit === 'ns' ? 'time that passed with it on the stack. ' :
+				'share of samples in which it was on the stack. ') +
+			'From left to right the ' +
 			'heaviest comes first; it is not the order in time.'),
 		list, ui.close));
 		ui.help.style.display = 'none';

@@ -7,6 +7,10 @@
  * the root left out, since every reader draws its own. There is no header line: a reader would
  * take it for a stack. A line is the longest thing held; its beginning is shared by all stacks
  * below a frame, so it is kept and cut back, never built again.
+ *
+ * Nanoseconds are written as whole microseconds, which every reader can add up. What rounding cuts
+ * off one line is carried to the next, so that the sum of all lines is the total, rounded, and many
+ * short stacks do not vanish; a line that would say 0 is left out.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -41,9 +45,21 @@ static int add_frame(struct buf *line, const struct report_node *node)
 	return buf_str(line, ")");
 }
 
+/* What a line says of `n`; *carry is what earlier ones did not say. */
+static uint64_t line_amount(enum report_unit unit, uint64_t n, uint64_t *carry)
+{
+	uint64_t sum = n + *carry;
+
+	if (unit == REPORT_SAMPLES)
+		return n;
+	*carry = sum % 1000;
+	return sum / 1000;
+}
+
 static int folded_write(const struct report *report, FILE *out)
 {
 	const struct report_node *node = report->root;
+	uint64_t amount, carry = 500; /* half a microsecond: the total is rounded, not cut */
 	uint32_t depth = 0;
 	struct buf line;
 	size_t *len; /* of the line with a path down to each depth */
@@ -60,10 +76,11 @@ static int folded_write(const struct report *report, FILE *out)
 			goto out;
 		}
 		len[depth] = line.len;
-		if (!node->self)
+		amount = node->self ? line_amount(report->unit, node->self, &carry) : 0;
+		if (!amount)
 			continue;
 		/* samples on the root have no frame at all, but no sample goes unsaid */
-		fprintf(out, "%s %" PRIu64 "\n", depth ? line.data : "[no frame]", node->self);
+		fprintf(out, "%s %" PRIu64 "\n", depth ? line.data : "[no frame]", amount);
 	}
 	if (ferror(out))
 		err = -EIO;

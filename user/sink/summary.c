@@ -15,6 +15,7 @@
 #include "base/buf.h"
 #include "base/text.h"
 #include "model/report.h"
+#include "sink/amount.h"
 #include "sink/sink.h"
 
 #define COLUMNS        80
@@ -36,6 +37,18 @@ static const char *shown(struct page *page, const char *text)
 	if (text_terminal(&page->text, text))
 		page->err = -ENOMEM;
 	return buf_text(&page->text);
+}
+
+/* `n` as a cell of a table. */
+static void put_cell(struct page *page, uint64_t n)
+{
+	fprintf(page->out, "%9s", amount_cell(page->report->unit, n).text);
+}
+
+/* What is counted, as a heading has it. */
+static const char *counted(const struct page *page)
+{
+	return page->report->unit == REPORT_NS ? "time" : "samples";
 }
 
 static double percent(const struct page *page, uint64_t samples)
@@ -101,11 +114,19 @@ static void put_how(struct page *page)
 	char when[64];
 	struct tm tm;
 
-	fprintf(page->out, "%-10s%s, %" PRIu32 " Hz per thread, %.1f s", "Sampled",
-		shown(page, report->mode), report->rate_hz, (double)report->duration_ns / 1e9);
+	fprintf(page->out, "%-10s%s", report->unit == REPORT_NS ? "Recorded" : "Sampled",
+		shown(page, report->mode));
+	if (report->rate_hz)
+		fprintf(page->out, ", %" PRIu32 " Hz per thread", report->rate_hz);
+	fprintf(page->out, ", %.1f s", (double)report->duration_ns / 1e9);
 	if (start && gmtime_r(&start, &tm) && strftime(when, sizeof(when), "%F %T UTC", &tm))
 		fprintf(page->out, " from %s", when);
-	fprintf(page->out, "\n%-10s%" PRIu64 "\n", "Samples", report->samples);
+	fprintf(page->out, "\n%-10s%s", report->unit == REPORT_NS ? "Time" : "Samples",
+		amount_cell(report->unit, report->samples).text);
+	if (report->unit == REPORT_NS)
+		fprintf(page->out, ", from %" PRIu64 " samples and %" PRIu64 " waits",
+			report->ticks, report->waits);
+	fputc('\n', page->out);
 }
 
 static void put_functions(struct page *page)
@@ -114,16 +135,41 @@ static void put_functions(struct page *page)
 	const struct report_self *function;
 	uint32_t i;
 
-	fprintf(page->out, "\nFunctions, most samples of their own first");
+	fprintf(page->out, "\nFunctions, most %s of their own first", counted(page));
 	if (report->function_cnt > ROWS_MAX)
 		fprintf(page->out, " (%d of %" PRIu32 ")", ROWS_MAX, report->function_cnt);
 	fprintf(page->out, "\n%9s %7s %7s  %s\n", "self", "self%", "total%", "function");
 	for (i = 0; i < report->function_cnt && i < ROWS_MAX; i++) {
 		function = &report->functions[i];
-		fprintf(page->out, "%9" PRIu64 " %6.2f%% %6.2f%%  ", function->self,
-			percent(page, function->self), percent(page, function->total));
+		put_cell(page, function->self);
+		fprintf(page->out, " %6.2f%% %6.2f%%  ", percent(page, function->self),
+			percent(page, function->total));
 		put_frame(page, function->func, function->file, 0);
 		fputc('\n', page->out);
+	}
+}
+
+/* Where each thread's time went, all of it. */
+static void put_times(struct page *page)
+{
+	const struct report *report = page->report;
+	const struct report_thread *thread;
+	uint32_t i;
+
+	fprintf(page->out, "\nThreads, most CPU time first, with all of their time");
+	if (report->thread_cnt > ROWS_MAX)
+		fprintf(page->out, " (%d of %" PRIu32 ")", ROWS_MAX, report->thread_cnt);
+	fprintf(page->out, "\n%9s %9s %9s %8s %8s  %s\n", "CPU", "waiting", "run queue", "pid",
+		"tid", "name");
+	for (i = 0; i < report->thread_cnt && i < ROWS_MAX; i++) {
+		thread = &report->threads[i];
+		put_cell(page, thread->cpu_ns);
+		fputc(' ', page->out);
+		put_cell(page, thread->wait_ns);
+		fputc(' ', page->out);
+		put_cell(page, thread->runq_ns);
+		fprintf(page->out, " %8" PRId32 " %8" PRId32 "  %s\n", thread->pid, thread->tid,
+			shown(page, thread->name));
 	}
 }
 
@@ -138,11 +184,13 @@ static void put_threads(struct page *page)
 	fprintf(page->out, "\nThreads, busiest first");
 	if (report->thread_cnt > ROWS_MAX)
 		fprintf(page->out, " (%d of %" PRIu32 ")", ROWS_MAX, report->thread_cnt);
-	fprintf(page->out, "\n%9s %7s %8s %8s  %s\n", "samples", "of all", "pid", "tid", "name");
+	fprintf(page->out, "\n%9s %7s %8s %8s  %s\n", counted(page), "of all", "pid", "tid",
+		"name");
 	for (i = 0; i < report->thread_cnt && i < ROWS_MAX; i++) {
 		thread = &report->threads[i];
-		fprintf(page->out, "%9" PRIu64 " %6.2f%% %8" PRId32 " %8" PRId32 "  %s\n",
-			thread->samples, percent(page, thread->samples), thread->pid, thread->tid,
+		put_cell(page, thread->samples);
+		fprintf(page->out, " %6.2f%% %8" PRId32 " %8" PRId32 "  %s\n",
+			percent(page, thread->samples), thread->pid, thread->tid,
 			shown(page, thread->name));
 	}
 }
@@ -168,8 +216,8 @@ static void put_hot_path(struct page *page)
 	fprintf(page->out, "\nHot path, outermost first\n%9s %7s  %s\n", "total", "total%",
 		"frame");
 	for (; node; node = next) {
-		fprintf(page->out, "%9" PRIu64 " %6.2f%%  ", node->total,
-			percent(page, node->total));
+		put_cell(page, node->total);
+		fprintf(page->out, " %6.2f%%  ", percent(page, node->total));
 		put_frame(page, node->func, node->file, node->line);
 		/* a recursion is one line, or it would be the whole summary */
 		next = hotter(node);
@@ -210,10 +258,16 @@ static int summary_write(const struct report *report, FILE *out)
 	put_how(&page);
 	if (report->samples) {
 		put_functions(&page);
-		put_threads(&page);
+		if (report->unit == REPORT_NS)
+			put_times(&page);
+		else
+			put_threads(&page);
 		put_hot_path(&page);
 	} else {
-		fprintf(out, "\nNo samples: either no thread used the CPU, or see the remarks.\n");
+		fputs(report->unit == REPORT_NS
+			      ? "\nNo time: no thread did what this mode records, or see the remarks.\n"
+			      : "\nNo samples: either no thread used the CPU, or see the remarks.\n",
+		      out);
 	}
 	put_remarks(&page, true);
 	put_remarks(&page, false);

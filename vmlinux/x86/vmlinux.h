@@ -10,6 +10,7 @@
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
 struct file;
+struct files_struct;
 
 typedef struct {
 	int counter;
@@ -23,7 +24,16 @@ struct thread_struct {
 	unsigned long fsbase;
 };
 
+struct sched_info {
+	unsigned long long run_delay;
+};
+
+struct sched_entity {
+	unsigned long long sum_exec_runtime;
+};
+
 struct task_struct {
+	unsigned int __state;
 	unsigned int flags;
 	int exit_code;
 	struct thread_struct thread;
@@ -31,9 +41,51 @@ struct task_struct {
 	int tgid;
 	struct task_struct *real_parent;
 	struct task_struct *group_leader;
+	unsigned long long start_time;
 	unsigned long long start_boottime;
 	char comm[16];
 	struct signal_struct *signal;
+	struct files_struct *files;
+	struct sched_info sched_info;
+	struct sched_entity se;
+};
+
+struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
+};
+
+struct files_struct {
+	struct fdtable *fdt;
+};
+
+struct inode {
+	unsigned short i_mode;
+};
+
+struct file {
+	void *private_data;
+	struct inode *f_inode;
+};
+
+struct in6_addr {
+};
+
+struct sock_common {
+	unsigned int skc_daddr;
+	unsigned short skc_dport;
+	unsigned short skc_num;
+	unsigned short skc_family;
+	struct in6_addr skc_v6_daddr;
+};
+
+struct sock {
+	struct sock_common __sk_common;
+};
+
+struct socket {
+	short type;
+	struct sock *sk;
 };
 
 struct linux_binprm {

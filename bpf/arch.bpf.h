@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The one place that knows the architecture. */
+#ifndef UNCOIL_ARCH_BPF_H
+#define UNCOIL_ARCH_BPF_H
+
+#include <asm/ptrace.h>
+#include <linux/types.h>
+#include <stddef.h>
+
+#include <vmlinux.h>
+
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+
+#if !defined(__TARGET_ARCH_x86)
+#error "thread identity and system call registers are not known for this architecture"
+#endif
+
+/* pthread_self() of a thread. */
+static __always_inline __u64 task_thread_id(struct task_struct *task)
+{
+	return BPF_CORE_READ(task, thread.fsbase);
+}
+
+static __always_inline __u64 current_thread_id(void)
+{
+	return task_thread_id((void *)bpf_get_current_task());
+}
+
+struct syscall_regs {
+	int nr; /* -1: it entered the kernel by an exception or an interrupt */
+	__u64 arg[2];
+};
+
+/* What a thread entered the kernel with. -1 is what the entry code itself leaves in orig_ax for
+ * whatever is no system call (arch/x86/entry/entry_64.S, idtentry_body). */
+static __always_inline void regs_read(struct task_struct *task, struct syscall_regs *ret)
+{
+	const struct pt_regs *regs = (void *)bpf_task_pt_regs(task);
+	__u64 si_di_orig[3] = {};
+
+	/* the registers' order at the entry is the user-space interface's */
+	_Static_assert(offsetof(struct pt_regs, orig_rax) - offsetof(struct pt_regs, rsi) == 16,
+		       "ABI");
+	bpf_probe_read_kernel(si_di_orig, sizeof(si_di_orig), &regs->rsi);
+	ret->nr = (int)si_di_orig[2];
+	ret->arg[0] = si_di_orig[1];
+	ret->arg[1] = si_di_orig[0];
+}
+
+#endif

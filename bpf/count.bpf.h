@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What both samplers do with a stack: find the thread's entry, count the stack in it, and ship what
+ * user space has not seen. Only a stack that this thread was not seen with before is sent, and only
+ * a code object that was not seen before is copied along - here, at first sight, since a script
+ * that is about to exit and a lambda that is about to be freed leave nothing to be read later.
+ */
+#ifndef UNCOIL_COUNT_BPF_H
+#define UNCOIL_COUNT_BPF_H
+
+#include "walk.bpf.h"
+
+#define PF_EXITING 0x00000004
+
+/* Tells user space of a thread; 0, or negative if the ring is full. */
+static __always_inline int thread_tell(struct thread_seen *thread, struct task_struct *task,
+				       __u32 tgid, __u32 tid)
+{
+	struct ev_thread ev = {};
+
+	hdr_fill(&ev.hdr, EV_THREAD, sizeof(ev), thread->image, tgid, tid, thread->serial);
+	ev.thread_id = thread->thread_id;
+	BPF_CORE_READ_STR_INTO(&ev.comm, task, comm);
+	if (bpf_ringbuf_output(&ring, &ev, sizeof(ev), BPF_RB_FORCE_WAKEUP))
+		return -EINVAL;
+	thread->sent_id = thread->thread_id;
+	return 0;
+}
+
+/* The thread's entry, made when it is first seen; NULL = it cannot be used (counted). */
+static __always_inline struct thread_seen *thread_get(struct task_struct *task, __u32 tgid,
+						      __u32 tid, __u32 image)
+{
+	struct thread_seen *thread = bpf_map_lookup_elem(&threads, &tid), fresh = {};
+	struct serials *here = serials_here();
+
+	if (thread && thread->image == image)
+		return thread;
+	if (!here) {
+		stat_add(STAT_DROP_SCRATCH);
+		return NULL;
+	}
+	if (BPF_CORE_READ(task, flags) & PF_EXITING) {
+		/* its entry is gone already (life.bpf.c); do not make a new one */
+		stat_add(STAT_EXITING);
+		return NULL;
+	}
+	fresh.image = image;
+	fresh.serial = serial_next(&here->threads);
+	fresh.thread_id = task_thread_id(task);
+	if (thread_tell(&fresh, task, tgid, tid)) {
+		stat_add(STAT_DROP_RING_THREAD);
+		return NULL;
+	}
+	if (bpf_map_update_elem(&threads, &tid, &fresh, BPF_ANY)) {
+		stat_add(STAT_DROP_THREADS_FULL);
+		return NULL;
+	}
+	return bpf_map_lookup_elem(&threads, &tid);
+}
+
+/* Copies one part of a code object behind the others; returns its length, 0 if it can't be read. */
+static __always_inline __u32 part_copy(struct ev_code *ev, __u32 at, __u64 addr, __u64 len,
+				       const __u32 max)
+{
+	if (!addr || !len || at > EV_CODE_DATA_MAX - max)
+		return 0;
+	if (len > max)
+		len = max;
+	if (bpf_probe_read_user(ev->data + at, (__u32)len, (void *)addr))
+		return 0;
+	return (__u32)len;
+}
+
+/* Size of a compact str object, header included; its text's width is 1, 2 or 4 bytes. */
+static __always_inline __u64 str_size(const struct py_cfg *cfg, __u64 str)
+{
+	__u64 length = 0;
+	__u32 state = 0;
+
+	if (!str || user_u64(&length, str + cfg->str_length) ||
+	    bpf_probe_read_user(&state, sizeof(state), (void *)(str + cfg->str_state)))
+		return 0;
+	if (length > EV_CODE_FILENAME_MAX)
+		length = EV_CODE_FILENAME_MAX;
+	return cfg->str_data_max + length * ((state >> cfg->str_kind_shift) & 7);
+}
+
+/* Ships the code object of s->stack.frames[n]; 0 or a negative errno. */
+SHARED int code_ship(__u32 n)
+{
+	struct scratch *s = scratch_here();
+	const struct py_cfg *cfg;
+	struct ev_code *ev;
+	__u32 zero = 0;
+	__u64 code, name, qualname, filename, linetable, size = 0;
+	__u32 at;
+
+	ev = bpf_map_lookup_elem(&code_scratches, &zero);
+	if (!s || !ev || n >= EV_FRAMES_MAX)
+		return -EINVAL;
+	cfg = &s->cfg;
+	code = s->stack.frames[n].code;
+	ev->code = code;
+	ev->check = s->stack.frames[n].check;
+	ev->facts_len = part_copy(ev, 0, code, cfg->code_read, EV_CODE_FACTS_MAX);
+	if (bpf_probe_read_user(s->code, PY_CODE_READ_MAX < cfg->code_read ? 0 : cfg->code_read,
+				(void *)code))
+		return -EINVAL;
+	name = code_u64(s, cfg->code_name);
+	qualname = cfg->code_qualname ? code_u64(s, cfg->code_qualname) : 0;
+	filename = code_u64(s, cfg->code_filename);
+	linetable = code_u64(s, cfg->code_linetable);
+
+	at = ev->facts_len;
+	ev->name_len = part_copy(ev, at, name, str_size(cfg, name), EV_CODE_NAME_MAX);
+	at += ev->name_len;
+	ev->qualname_len =
+		part_copy(ev, at, qualname, str_size(cfg, qualname), EV_CODE_QUALNAME_MAX);
+	at += ev->qualname_len;
+	ev->filename_len =
+		part_copy(ev, at, filename, str_size(cfg, filename), EV_CODE_FILENAME_MAX);
+	at += ev->filename_len;
+	if (linetable)
+		user_u64(&size, linetable + cfg->bytes_size);
+	ev->linetable_len = part_copy(ev, at, linetable, size ? size + cfg->bytes_data : 0,
+				      EV_CODE_LINETABLE_MAX);
+	at += ev->linetable_len;
+	if (at > EV_CODE_DATA_MAX)
+		return -EINVAL;
+	at += sizeof(*ev) - EV_CODE_DATA_MAX;
+	hdr_fill(&ev->hdr, EV_CODE, at, s->stack.hdr.image, s->stack.hdr.tgid, s->stack.hdr.tid,
+		 s->stack.hdr.thread);
+	if (at > sizeof(*ev))
+		return -EINVAL;
+	return bpf_ringbuf_output(&ring, ev, at, wake_flags());
+}
+
+/* One frame's code object, if it is new: 0 = was known, 1 = shipped now, negative = could not. */
+SHARED int ship_step(__u32 n)
+{
+	struct scratch *s = scratch_here();
+	struct code_key key = {};
+	__u32 one = 1;
+
+	if (!s || n >= EV_FRAMES_MAX || n >= s->stack.frame_cnt)
+		return -EINVAL;
+	key.code = s->stack.frames[n].code;
+	key.check = s->stack.frames[n].check;
+	key.image = s->stack.hdr.image;
+	if (bpf_map_lookup_elem(&codes, &key))
+		return 0;
+	if (code_ship(n))
+		return -EINVAL;
+	stat_add(STAT_CODES_NEW);
+	/* a full table only means that the object may be shipped twice */
+	bpf_map_update_elem(&codes, &key, &one, BPF_ANY);
+	return 1;
+}
+
+struct ship {
+	__u32 next; /* frame to look at next */
+	__u32 left; /* how many more may be copied this time */
+};
+
+static long ship_turn(__u32 i, void *data)
+{
+	struct ship *ship = data;
+	int err;
+
+	if (!ship->left)
+		return 1;
+	err = ship_step(ship->next);
+	if (err < 0)
+		return 1;
+	ship->left -= err;
+	ship->next++;
+	return 0;
+}
+
+/* Ships the code objects of frames from `pending` - 1 on; returns the new `pending`, 0 = done. */
+SHARED int codes_ship(__u32 pending)
+{
+	struct scratch *s = scratch_here();
+	struct ship ship = { .next = pending - 1, .left = 0 };
+
+	if (!s)
+		return pending;
+	ship.left = s->codes_max;
+	loop_each(EV_FRAMES_MAX, ship_turn, &ship);
+	return ship.next >= s->stack.frame_cnt ? 0 : ship.next + 1;
+}
+
+static __always_inline int stack_ship(struct scratch *s)
+{
+	__u32 n = s->stack.frame_cnt, size;
+
+	if (n > EV_FRAMES_MAX)
+		return -EINVAL;
+	size = sizeof(s->stack) - sizeof(s->stack.frames) + n * sizeof(struct py_frame);
+	hdr_fill(&s->stack.hdr, EV_STACK, size, s->stack.hdr.image, s->stack.hdr.tgid,
+		 s->stack.hdr.tid, s->stack.hdr.thread);
+	s->stack.hash = s->hash;
+	return bpf_ringbuf_output(&ring, &s->stack, size, wake_flags());
+}
+
+/* Tells when this sample was taken. What finds the ring full is not counted here: each counted sample
+ * has one tick, so user space sees from the counts how many are missing. */
+static __always_inline void tick_ship(struct scratch *s)
+{
+	struct ev_tick ev = {};
+
+	if (!timeline)
+		return;
+	hdr_fill(&ev.hdr, EV_TICK, sizeof(ev), s->stack.hdr.image, s->stack.hdr.tgid,
+		 s->stack.hdr.tid, s->stack.hdr.thread);
+	ev.hash = s->hash;
+	bpf_ringbuf_output(&ring, &ev, sizeof(ev), wake_flags());
+}
+
+/* Adds `count` to the stack in s under its thread; ships what user space has not seen. Returns
+ * 0, or not 0: it is not in the table (counted), or not all of it is shipped yet. */
+static __always_inline int stack_count(struct scratch *s, void *counts, __u64 count)
+{
+	struct count_key key = { .thread = s->stack.hdr.thread,
+				 .image = s->stack.hdr.image,
+				 .hash = s->hash };
+	struct count_val fresh = { .count = count, .flags = s->stack.flags, .pending = 1 };
+	struct count_val *val = bpf_map_lookup_elem(counts, &key);
+
+	if (val) {
+		val->count += count;
+		if (count)
+			tick_ship(s);
+		if (val->pending)
+			val->pending = codes_ship(val->pending);
+		return val->pending;
+	}
+	if (bpf_map_update_elem(counts, &key, &fresh, BPF_NOEXIST)) {
+		stat_add(STAT_DROP_COUNTS_FULL);
+		return -EINVAL;
+	}
+	if (stack_ship(s)) {
+		/* a count without its stack would mean nothing: take it back */
+		bpf_map_delete_elem(counts, &key);
+		stat_add(STAT_DROP_RING_FULL);
+		return -EINVAL;
+	}
+	if (count)
+		tick_ship(s);
+	stat_add(STAT_STACKS_NEW);
+	__sync_fetch_and_add(&counts_used, 1);
+	val = bpf_map_lookup_elem(counts, &key);
+	if (!val)
+		return 0;
+	val->pending = codes_ship(1);
+	/* a program that ends now leaves the rest to nobody: user space reads it at once */
+	if (val->pending)
+		reader_wake();
+	return val->pending;
+}
+
+/* Makes the scratch ready for a stack of this thread. */
+static __always_inline void stack_begin(struct scratch *s, const struct proc *proc,
+					const struct thread_seen *thread, __u32 tgid, __u32 tid)
+{
+	s->hash = hash_seed;
+	s->stack.flags = 0;
+	s->stack.frame_cnt = 0;
+	__builtin_memset(&s->stack.wait, 0, sizeof(s->stack.wait));
+	s->stack.hdr.image = proc->image;
+	s->stack.hdr.tgid = tgid;
+	s->stack.hdr.tid = tid;
+	s->stack.hdr.thread = thread->serial;
+	if (proc->state == PROC_PYTHON && s->cfg_image != proc->image) {
+		s->cfg = proc->cfg;
+		s->cfg_image = proc->image;
+	}
+}
+
+#endif

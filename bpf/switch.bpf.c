@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Off-CPU: at each switch away from a followed thread, its Python stack and what it waits for; at
+ * the switch back to it, how long it was away. Both happen in sched_switch, in the order in which
+ * they are: nothing is sampled, nothing is guessed.
+ *
+ * The thread that leaves is still the current one, so its memory can be read and does not change.
+ * That is done with a run queue locked: it must be short. A thread that waits mostly waits where
+ * it waited before, so the frames are first only followed, without a look at their code objects
+ * (chain_step): if that sum, and what is waited for, are those of a recent wait of this thread,
+ * the stack is the same. A code object that was freed and replaced at the same address under the
+ * same callers, between two waits within MEMO_NS, would not be noticed; nothing else is left out.
+ */
+#include "times.bpf.h"
+
+#include <bpf/bpf_tracing.h>
+
+#define CODES_PER_SWITCH 2
+#define MEMO_NS          100000000ULL /* how long a stack is believed to be what it was */
+
+#define S_IFMT   0170000
+#define S_IFSOCK 0140000
+#define AF_INET  2
+#define AF_INET6 10
+
+struct pollfd {
+	int fd;
+	short events, revents;
+};
+
+/* What the thread waits on: its system call, and that one's file or futex. */
+struct target {
+	struct syscall_regs regs;
+	__u32 kind; /* enum syscall_kind */
+	__u32 cnt;  /* descriptors of a poll or select */
+	int fd;     /* -1: none, or several */
+};
+
+static __always_inline void target_read(struct task_struct *task, struct target *ret)
+{
+	struct pollfd one;
+
+	ret->kind = SYSCALL_OTHER;
+	ret->fd = -1;
+	ret->cnt = 0;
+	regs_read(task, &ret->regs);
+	if (ret->regs.nr >= 0 && ret->regs.nr < SYSCALLS_MAX)
+		ret->kind = syscalls[ret->regs.nr];
+	if (ret->kind == SYSCALL_FD) {
+		ret->fd = (int)ret->regs.arg[0];
+	} else if (ret->kind == SYSCALL_POLL) {
+		ret->cnt = ret->regs.arg[1] > 2 ? 2 : ret->regs.arg[1];
+		if (ret->cnt == 1 &&
+		    !bpf_probe_read_user(&one, sizeof(one), (void *)ret->regs.arg[0]))
+			ret->fd = one.fd;
+	} else if (ret->kind == SYSCALL_SELECT) {
+		ret->cnt = ret->regs.arg[0] ? 2 : 0;
+	}
+}
+
+static __always_inline void socket_read(struct file *file, struct wait *wait)
+{
+	struct socket *socket = BPF_CORE_READ(file, private_data);
+	struct sock *sk = BPF_CORE_READ(socket, sk);
+
+	if (!sk)
+		return;
+	wait->flags |= WAIT_SOCKET;
+	wait->type = BPF_CORE_READ(socket, type);
+	wait->family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	if (wait->family == AF_INET)
+		BPF_CORE_READ_INTO((__u32 *)wait->addr, sk, __sk_common.skc_daddr);
+	else if (wait->family == AF_INET6)
+		bpf_core_read(wait->addr, sizeof(wait->addr), &sk->__sk_common.skc_v6_daddr);
+	else
+		return;
+	wait->port = __builtin_bswap16(BPF_CORE_READ(sk, __sk_common.skc_dport));
+	wait->local_port = BPF_CORE_READ(sk, __sk_common.skc_num);
+}
+
+static __always_inline void file_read(struct task_struct *task, int fd, struct wait *wait)
+{
+	struct fdtable *fdt = BPF_CORE_READ(task, files, fdt);
+	struct file *file = NULL, **fds;
+
+	if (fd < 0 || (__u32)fd >= BPF_CORE_READ(fdt, max_fds))
+		return;
+	fds = BPF_CORE_READ(fdt, fd);
+	if (bpf_probe_read_kernel(&file, sizeof(file), fds + fd) || !file)
+		return;
+	wait->flags |= WAIT_FILE;
+	wait->mode = BPF_CORE_READ(file, f_inode, i_mode);
+	if ((wait->mode & S_IFMT) == S_IFSOCK)
+		socket_read(file, wait);
+}
+
+/* The facts of a wait, into s->stack.wait and the stack's hash. */
+static __always_inline void wait_fill(struct scratch *s, struct task_struct *task, __u16 state,
+				      const struct target *target, __u64 tstate)
+{
+	struct wait *wait = &s->stack.wait;
+	__u64 gil;
+	int i;
+
+	wait->syscall = target->regs.nr < SYSCALLS_MAX ? target->regs.nr : -1;
+	wait->state = state;
+	wait->cnt = target->cnt;
+	if (state) {
+		file_read(task, target->fd, wait);
+		gil = target->kind == SYSCALL_FUTEX ? gil_find(s, tstate) : 0;
+		if (gil && target->regs.arg[0] - gil < s->cfg.gil_size)
+			wait->flags |= WAIT_GIL;
+	}
+	for (i = 0; i < (int)(sizeof(*wait) / 8); i++)
+		s->hash = check_mix(s->hash, ((const __u64 *)wait)[i]);
+}
+
+/* One frame of the chain, code object unread; 1 = the end. */
+SHARED int chain_step(void)
+{
+	struct scratch *s = scratch_here();
+	const struct py_cfg *cfg;
+
+	if (!s || !s->at)
+		return 1;
+	cfg = &s->cfg;
+	if (frame_load(s, s->at))
+		return 1;
+	s->hash = check_mix(s->hash, frame_u64(s, cfg->frame_code));
+	s->hash = check_mix(s->hash, frame_u64(s, cfg->frame_instr));
+	s->at = frame_u64(s, cfg->frame_previous);
+	return 0;
+}
+
+static long chain_turn(__u32 i, void *unused)
+{
+	return chain_step() ? 1 : 0;
+}
+
+/* A sum over all that tells this wait from another, but for the code objects; never 0. */
+static __always_inline __u64 chain_sum(struct scratch *s, __u64 tstate, __u16 state,
+				       const struct target *target)
+{
+	__u64 first;
+
+	s->hash = check_mix(hash_seed, state);
+	s->hash = check_mix(s->hash, (__u64)(__u32)target->regs.nr << 32 | (__u32)target->fd);
+	s->hash = check_mix(s->hash,
+			    target->kind == SYSCALL_FUTEX ? target->regs.arg[0] : target->cnt);
+	if (tstate) {
+		s->hash = check_mix(s->hash, frame_first(s, tstate));
+		first = s->at;
+		loop_each(2 * EV_FRAMES_MAX + 1, chain_turn, NULL);
+		s->at = first;
+	}
+	return s->hash ?: 1;
+}
+
+/* The hash of the stack that the current thread leaves the CPU with, counted 0 times so far;
+ * 0 = it could not be shipped (counted). */
+static __always_inline __u64 stack_left(struct scratch *s, struct task_struct *task,
+					struct thread_seen *thread, const struct proc *proc,
+					__u16 state, __u64 now)
+{
+	struct target target = { .regs.nr = -1, .fd = -1 };
+	__u32 tgid = task->tgid, tid = task->pid;
+	__u64 tstate = 0, chain;
+	struct memo *memo;
+	int unfinished;
+
+	if (state)
+		target_read(task, &target);
+	stack_begin(s, proc, thread, tgid, tid);
+	s->codes_max = CODES_PER_SWITCH;
+	if (proc->state == PROC_PYTHON)
+		tstate = tstate_find(s, thread);
+	chain = chain_sum(s, tstate, state, &target);
+	memo = &thread->memo[chain % MEMO_CNT];
+	if (memo->chain == chain && memo->end_ns > now)
+		return memo->hash;
+	stat_add(STAT_WALKS);
+	s->hash = hash_seed;
+	s->stack.flags = EV_STACK_WAIT;
+	wait_fill(s, task, state, &target, tstate);
+	if (proc->state == PROC_PYTHON) {
+		walk(s, tstate);
+		if (thread->thread_id != thread->sent_id)
+			thread_tell(thread, task, tgid, tid);
+	} else {
+		s->stack.flags |= EV_STACK_NO_IMAGE;
+	}
+	s->hash = check_mix(s->hash, s->stack.flags);
+	if (counts_active)
+		unfinished = stack_count(s, &counts_b, 0);
+	else
+		unfinished = stack_count(s, &counts_a, 0);
+	memo->chain = unfinished ? 0 : chain;
+	memo->hash = s->hash;
+	memo->end_ns = now + MEMO_NS;
+	return unfinished < 0 ? 0 : s->hash;
+}
+
+/* A switch to or from this thread was not heard of: no tracepoint is (a switch away from some tasks
+ * of some hypervisors' guests was seen to make none). The kernel's own sum says how much of the time
+ * since the last one was spent on the CPU. */
+static __always_inline void switch_unheard(struct thread_seen *thread, struct task_struct *task,
+					   __u64 since, __u64 now, __u64 hash)
+{
+	__u64 passed = now - since, cpu = task->se.sum_exec_runtime - thread->exec_ns;
+
+	stat_add(STAT_SWITCH_UNHEARD);
+	wait_settle(thread, task);
+	if (cpu > passed)
+		cpu = passed;
+	thread->times.cpu_ns += cpu;
+	thread->over_ns = passed - cpu;
+	thread->over_hash = hash;
+}
+
+static __always_inline void thread_leaves(struct task_struct *task, bool preempt, __u64 now)
+{
+	__u32 tgid = task->tgid, tid = task->pid, zero = 0;
+	struct proc *proc = bpf_map_lookup_elem(&procs, &tgid);
+	struct thread_seen *thread;
+	struct scratch *s;
+	__u64 since;
+
+	if (!proc || (task->flags & PF_EXITING))
+		return; /* its times were sent when it exited */
+	thread = thread_get(task, tgid, tid, proc->image);
+	s = bpf_map_lookup_elem(&scratches, &zero);
+	if (!thread || !s)
+		return;
+	since = thread->since_ns ?: time_first(task, proc);
+	if (thread->is_off)
+		switch_unheard(thread, task, since, now, thread->hash);
+	else if (now > since)
+		thread->times.cpu_ns += now - since;
+	wait_settle(thread, task);
+	thread->hash = stack_left(s, task, thread, proc, preempt ? 0 : task->__state, now);
+	thread->run_delay = run_delay(task);
+	thread->since_ns = now;
+	thread->exec_ns = task->se.sum_exec_runtime;
+	thread->is_off = 1;
+}
+
+static __always_inline void thread_comes(struct task_struct *task, __u64 now)
+{
+	__u32 tgid = task->tgid, tid = task->pid;
+	struct proc *proc = bpf_map_lookup_elem(&procs, &tgid);
+	struct thread_seen *thread;
+	__u64 since;
+
+	if (!proc || (task->flags & PF_EXITING))
+		return;
+	thread = thread_get(task, tgid, tid, proc->image);
+	if (!thread)
+		return;
+	/* one that was not seen yet was off the CPU, as we see it come: its first wait, or its birth */
+	since = thread->since_ns ?: time_first(task, proc);
+	if (thread->since_ns && !thread->is_off) {
+		switch_unheard(thread, task, since, now, 0);
+	} else if (now > since) {
+		thread->over_ns = now - since;
+		/* the stack it left with, unless it ran unheard meanwhile */
+		thread->over_hash = task->se.sum_exec_runtime == thread->exec_ns ? thread->hash : 0;
+	}
+	thread->since_ns = now;
+	thread->exec_ns = task->se.sum_exec_runtime;
+	thread->is_off = 0;
+}
+
+SEC("tp_btf/sched_switch")
+int BPF_PROG(on_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
+{
+	__u64 now;
+
+	if (!ready)
+		return 0;
+	now = bpf_ktime_get_ns();
+	thread_leaves(prev, preempt, now);
+	thread_comes(next, now);
+	return 0;
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Where each thread's time goes: from switch to switch it is on the CPU or off it, without a gap, so
+ * that the sums are its life. A wait is counted under its stack at the thread's next switch, not
+ * when it ends: how much of it was spent in the run queue is known to the kernel only then
+ * (task_struct.sched_info, kept by kernel/sched/stats.h), and so a hook at every wake-up of the
+ * host is not needed.
+ */
+#ifndef UNCOIL_TIMES_BPF_H
+#define UNCOIL_TIMES_BPF_H
+
+#include "count.bpf.h"
+
+/* When this thread's time begins to count: with the recording, the thread, or the image. */
+static __always_inline __u64 time_first(struct task_struct *task, const struct proc *proc)
+{
+	__u64 since = BPF_CORE_READ(task, start_time);
+
+	if (since < start_ns)
+		since = start_ns;
+	return proc && since < proc->since_ns ? proc->since_ns : since;
+}
+
+static __always_inline __u64 run_delay(struct task_struct *task)
+{
+	return bpf_core_field_exists(task->sched_info) ? BPF_CORE_READ(task, sched_info.run_delay)
+						       : 0;
+}
+
+static __always_inline void wait_add(struct thread_seen *thread, void *counts, __u64 wait_ns,
+				     __u64 runq_ns)
+{
+	struct count_key key = { .thread = thread->serial,
+				 .image = thread->image,
+				 .hash = thread->over_hash };
+	struct count_val fresh = {
+		.count = 1, .wait_ns = wait_ns, .runq_ns = runq_ns, .flags = EV_STACK_WAIT
+	};
+	struct count_val *val = bpf_map_lookup_elem(counts, &key);
+
+	stat_add(STAT_WAITS);
+	if (val) {
+		val->count++;
+		val->wait_ns += wait_ns;
+		val->runq_ns += runq_ns;
+	} else if (bpf_map_update_elem(counts, &key, &fresh, BPF_NOEXIST)) {
+		stat_add(STAT_DROP_WAITS);
+	} else {
+		__sync_fetch_and_add(&counts_used, 1);
+	}
+}
+
+/* Counts the wait that is over. */
+static __always_inline void wait_settle(struct thread_seen *thread, struct task_struct *task)
+{
+	__u64 over = thread->over_ns, runq = run_delay(task) - thread->run_delay;
+
+	if (!over)
+		return;
+	thread->over_ns = 0;
+	if (runq > over)
+		runq = over;
+	thread->times.wait_ns += over - runq;
+	thread->times.runq_ns += runq;
+	if (!thread->over_hash)
+		return; /* its stack is not known: the times say so */
+	if (counts_active)
+		wait_add(thread, &counts_b, over - runq, runq);
+	else
+		wait_add(thread, &counts_a, over - runq, runq);
+}
+
+/* The running thread ends as what it was. */
+static __always_inline void times_end(struct thread_seen *thread, struct task_struct *task,
+				      const struct proc *proc, __u32 tgid, __u32 tid)
+{
+	__u64 now = bpf_ktime_get_ns(), since = thread->since_ns ?: time_first(task, proc);
+	struct ev_times ev = {};
+
+	wait_settle(thread, task);
+	if (now > since)
+		thread->times.cpu_ns += now - since;
+	hdr_fill(&ev.hdr, EV_TIMES, sizeof(ev), thread->image, tgid, tid, thread->serial);
+	ev.times = thread->times;
+	if (bpf_ringbuf_output(&ring, &ev, sizeof(ev), wake_flags()))
+		stat_add(STAT_DROP_TIMES);
+}
+
+#endif
