@@ -61,6 +61,20 @@ def test_a_change_is_found(folder):
     assert not changed(text) and "none of" in text
 
 
+def test_measured_times_are_not_tested(folder):
+    """Of waits the time is measured: no interval is made up. Modes are not mixed."""
+    path = folder / "wall.uncoil"
+    result = uncoil("record", "--mode", "wall", "-o", path, "--", SYSTEM, "-c",
+                    "import time\nfor i in range(9): time.sleep(.02); sum(range(200000))")
+    assert result.code in (0, 3), result.err
+    text = uncoil("diff", path, path).out.decode()
+    assert "no test of chance" in text and "samples" not in text.split("\n")[0]
+    assert "Newcombe" not in text
+    result = uncoil("diff", path, ONE)
+    assert result.code == 1 and not result.out
+    assert 'A was recorded as "wall clock" and B as "on-CPU"' in result.err
+
+
 def test_all_and_rows():
     few = uncoil("diff", ONE, OTHER, "-n", "2").out.decode()
     assert re.search(r"^and \d+ more \(-n\)$", few, re.M) and not CONTROL.search(few)

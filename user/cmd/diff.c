@@ -23,6 +23,7 @@
 #include "model/compare.h"
 #include "model/profile.h"
 #include "model/report.h"
+#include "sink/amount.h"
 #include "sink/flame_diff.h"
 #include "sink/sink.h"
 
@@ -57,8 +58,8 @@ static void head_print(const struct diff *d, int side)
 
 	printf("%c  ", 'A' + side);
 	shown(d->paths[side]);
-	printf(": %s, %.1f s, %" PRIu64 " samples", r->mode, (double)r->duration_ns / 1e9,
-	       r->samples);
+	printf(": %s, %.1f s, %s", r->mode, (double)r->duration_ns / 1e9,
+	       amount_of(r->unit, r->samples).text);
 	if (r->unit == REPORT_SAMPLES && r->rate_hz)
 		printf(" (%.1f s of CPU time)", (double)r->samples / r->rate_hz);
 	putchar('\n');
@@ -215,7 +216,7 @@ static int diff_run(struct diff *d)
 	    d->reports[0]->unit != d->reports[1]->unit)
 		return err_set(
 			&d->err, -EINVAL,
-			"A is a recording of %s and B of %s time: there is nothing to compare",
+			"A was recorded as \"%s\" and B as \"%s\": there is nothing to compare",
 			d->reports[0]->mode, d->reports[1]->mode);
 	for (i = 0; i < 2; i++)
 		if (!d->reports[i]->root->total)

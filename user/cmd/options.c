@@ -308,6 +308,7 @@ static const struct argp_option top_options[] = {
 	{ "pid", 'p', "PID", 0, "Watch the process PID. Repeatable", 0 },
 	{ "rate", 'r', "HZ", 0,
 	  "Samples per second of CPU time of each thread, 1 to 20000; default 99", 0 },
+	{ "gil", 'g', 0, 0, "Only samples of threads that hold the GIL", 0 },
 	{ "subprocesses", 's', 0, 0, "Watch child processes too, forked and exec'ed", 0 },
 	{ 0 },
 };

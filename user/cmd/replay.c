@@ -3,7 +3,9 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "base/buf.h"
 #include "base/err.h"
+#include "base/text.h"
 #include "cmd/cmd.h"
 #include "cmd/load.h"
 #include "cmd/options.h"
@@ -16,6 +18,19 @@ struct replaying {
 	struct profile *profile;
 };
 
+static int no_times(const char *journal, struct err *err)
+{
+	struct buf path;
+
+	buf_init(&path, 65536);
+	text_terminal(&path, journal);
+	err_set(err, -EINVAL,
+		"%s has no times of samples, which perfetto and chrome need: record with --timeline",
+		buf_text(&path));
+	buf_done(&path);
+	return -EINVAL;
+}
+
 static int replay(struct replaying *r, struct err *err)
 {
 	struct report *report = NULL;
@@ -24,9 +39,7 @@ static int replay(struct replaying *r, struct err *err)
 
 	code = journal_load(r->options.journal, "replay", &r->profile, err);
 	if (!code && r->options.report.timeline && !profile__has_timeline(r->profile))
-		code = err_set(err, -EINVAL,
-			       "this journal has no times of samples, which perfetto and chrome "
-			       "need: record with --timeline");
+		code = no_times(r->options.journal, err);
 	for (i = 0; !code && i < r->options.output_cnt; i++) {
 		if (!r->options.outputs[i].sink)
 			code = err_set(err, -EINVAL, "a replay writes no journal; it has one");

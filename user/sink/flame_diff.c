@@ -22,6 +22,7 @@
 #include "flame_css.h"
 #include "flame_js.h"
 #include "model/compare.h"
+#include "sink/amount.h"
 #include "sink/walk.h"
 
 /* As in flame.c, and MARGIN, LABEL_MIN and NARROW in flame.js. */
@@ -229,9 +230,10 @@ static void put_side(struct page *page, int side)
 	for (i = 0; i < report->remark_cnt; i++)
 		lost = lost || (report->remarks[i].is_loss && report->remarks[i].count);
 	buf_init(&text, TEXT_MAX_BYTES);
-	buf_fmt(&text, "%c: %s \xc2\xb7 %s \xc2\xb7 %.1f s \xc2\xb7 %" PRIu64 " samples%s",
-		'A' + side, page->names[side], report->mode, (double)report->duration_ns / 1e9,
-		report->samples, lost ? " \xc2\xb7 some were lost" : "");
+	buf_fmt(&text, "%c: %s \xc2\xb7 %s \xc2\xb7 %.1f s \xc2\xb7 %s%s", 'A' + side,
+		page->names[side], report->mode, (double)report->duration_ns / 1e9,
+		amount_of(report->unit, report->samples).text,
+		lost ? " \xc2\xb7 some were lost" : "");
 	if (report->target_cnt)
 		buf_fmt(&text, " \xc2\xb7 %s \xc2\xb7 %s", report->targets[0].python,
 			report->targets[0].command);
