@@ -53,7 +53,8 @@ class Engine extends EngineBase {
 }
 
 const engine = new Engine(channel.port2);
-await new Promise(done => setTimeout(done, 500)); // it may not be asked before it is up
+while (!globalThis.bridge.reqBufferAddr) // it may not be asked before it is up
+	await new Promise(done => setTimeout(done, 10));
 await engine.parse(new Uint8Array(fs.readFileSync(trace)));
 await engine.notifyEof();
 const answers = [];

@@ -321,7 +321,7 @@ static void chrome_file(void **state)
 	char *text = written(&sink_chrome, &f->report, &len);
 
 	assert_contains(text, "{\"ph\":\"M\",\"name\":\"thread_name\",\"pid\":7,\"tid\":7,\"ts\":0,"
-			      "\"args\":{\"name\":\"Main\\\"\\u003c\"}},\n");
+			      "\"cat\":\"__metadata\",\"args\":{\"name\":\"Main\\\"\\u003c\"}},\n");
 	/* the leaf's parent first; lines from 0; deltas of whole microseconds from the start */
 	assert_contains(
 		text,
@@ -329,8 +329,10 @@ static void chrome_file(void **state)
 		"\"\\u003cmodule\\u003e\",\"url\":\"app.py\",\"scriptId\":0,\"lineNumber\":2,"
 		"\"columnNumber\":-1}},\n{\"id\":3,\"parent\":2,\"callFrame\":{\"functionName\":"
 		"\"f\",\"url\":\"app.py\",\"scriptId\":0,\"lineNumber\":8,\"columnNumber\":-1}}],\n"
-		"\"samples\":[2,3]},\n\"timeDeltas\":[1,1999]}}},\n");
-	assert_contains(text, "\"samples\":[2]},\n\"timeDeltas\":[1000]}}}],\n\"otherData\":{");
+		"\"samples\":[2,3]},\n\"timeDeltas\":[1,1999],\"endTime\":30005000}}},\n");
+	assert_contains(
+		text,
+		"\"samples\":[2]},\n\"timeDeltas\":[1000],\"endTime\":30005000}}}],\n\"otherData\":{");
 	assert_contains(text, "\"start_us\":5000,\"start_unix_us\":1700000000000000,");
 	assert_contains(text, "\"about\":[\"uncoil: on-CPU");
 	free(text);

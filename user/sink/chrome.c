@@ -15,10 +15,11 @@
  *	{"ph":"P","name":"Profile","id":"0x1","pid":42,"tid":42,"ts":S,"args":{"data":{"startTime":S}}}
  *	{"ph":"P","name":"ProfileChunk","id":"0x1",…,"args":{"data":{"cpuProfile":{
  *	 "nodes":[{"id":1,"callFrame":{…}},{"id":2,"parent":1,"callFrame":{…}}],"samples":[2,2]},
- *	 "timeDeltas":[10101,10102]}}}
+ *	 "timeDeltas":[10101,10102],"endTime":E}}}
  *
  * Times are microseconds of CLOCK_MONOTONIC, deltas from one to the next; each is the difference of
- * two rounded times, so rounding does not add up. Lines count from 0 there. DevTools wants a "(root)".
+ * two rounded times, so rounding does not add up. Lines count from 0 there. DevTools wants a "(root)";
+ * speedscope takes a file for this kind by the "cat" of its first event, and wants an end.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -103,7 +104,7 @@ static void put_name(struct trace *t, const char *what, const struct report_thre
 	put_comma(t);
 	fprintf(t->out, "{\"ph\":\"M\",\"name\":\"%s\",\"pid\":%" PRId32 ",\"tid\":%" PRId32, what,
 		thread->pid, thread->tid);
-	fputs(",\"ts\":0,\"args\":{\"name\":", t->out);
+	fputs(",\"ts\":0,\"cat\":\"__metadata\",\"args\":{\"name\":", t->out);
 	put_string(t, name);
 	fputs("}}", t->out);
 }
@@ -168,7 +169,8 @@ static void put_head(struct trace *t, const char *name, uint32_t index, uint64_t
 
 static void put_thread(struct trace *t, uint32_t index)
 {
-	uint64_t start_us = t->report->start_ns / 1000, us, before = start_us, i;
+	uint64_t start_us = t->report->start_ns / 1000, us = 0, before = start_us, i;
+	uint64_t end_us = (t->report->start_ns + t->report->duration_ns) / 1000;
 	uint64_t from = t->begin[index], to = t->begin[index + 1];
 
 	if (from == to)
@@ -193,7 +195,7 @@ static void put_thread(struct trace *t, uint32_t index)
 		fprintf(t->out, "%s%" PRIu64, i > from ? "," : "", us - before);
 		before = us;
 	}
-	fputs("]}}}", t->out);
+	fprintf(t->out, "],\"endTime\":%" PRIu64 "}}}", us > end_us ? us : end_us);
 	if (t->nodes.err)
 		t->err = -ENOMEM;
 }
