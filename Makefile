@@ -52,8 +52,8 @@ uncoil: $(USER_OBJ)
 $(O)/bpf/%.bpf.o: bpf/%.bpf.c
 	$(call msg,BPF,$<)
 	@mkdir -p $(@D)
-	$(Q)$(CLANG) -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) -Wall -Wextra \
-		-Wno-unused-parameter -Ibpf -Ivmlinux/$(ARCH) -idirafter /usr/include/$(MULTIARCH) \
+	$(Q)$(CLANG) -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) $(BPF_DEFS) -Wall \
+		-Wextra -Wno-unused-parameter -Ibpf -Ivmlinux/$(ARCH) -idirafter /usr/include/$(MULTIARCH) \
 		-MMD -MP -c $< -o $@
 $(O)/uncoil.bpf.o: $(BPF_OBJ)
 	$(call msg,BPFLINK,$@)
@@ -110,6 +110,10 @@ asan: ## build and run the everyday tests with address and undefined-behaviour s
 $(O)/uncoil-asan: $(USER_OBJ)
 	$(call msg,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(LIBS)
+# what is measured against: BPF_DEFS says how it differs, O where it lies (scripts/bench)
+$(O)/uncoil-bench: $(USER_OBJ)
+	$(call msg,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(LINK) -o $@ $^ $(LIBS)
 .PHONY: asan-units
 asan-units: $(UNIT)
 SECS ?= 20

@@ -21,14 +21,17 @@ from pathlib import Path
 
 import cost
 import rig
+import switches
 import whole
 
 DEPTHS, RATES = (5, 21, 100, 500), (1000, 10000)
 CUT = 600  # frames: more than the 512, or 400 of other functions, that are walked
 FULL = {"pairs": 30, "window": 0.6, "austin": 10, "austin_window": 1.2, "slices": 14, "depths": DEPTHS,
-        "attach": 100, "memory": 10, "bystander": 12, "longest": 8}
+        "attach": 100, "memory": 10, "bystander": 12, "longest": 8,
+        "switch": 8, "switch_depths": (5, 20)}
 QUICK = {"pairs": 3, "window": 0.4, "austin": 1, "austin_window": 0.4, "slices": 2, "depths": (21,),
-         "attach": 10, "memory": 1, "bystander": 1, "longest": 1}
+         "attach": 10, "memory": 1, "bystander": 1, "longest": 1,
+         "switch": 2, "switch_depths": (20,)}
 
 
 class Report:
@@ -201,9 +204,30 @@ def section_formats(report, size):
         report.target(f"an SVG of a million samples within 300 ms, {text}", svg <= 300, f"{svg:.0f} ms")
 
 
+def section_switch(report, size):
+    report.title("switch", f"9. Off-CPU: two processes that pass a byte to and fro, Debian's Python 3.11; medians and 95 %"
+                 f" intervals of {size['switch']} blocks off, on, on, off")
+    for row in switches.programs(size["switch_depths"], size["slices"], say):
+        depth = row["depth"]
+        report.row(f"empty_{depth}", f"a switch, {depth} frames each: an empty program", row["empty"], "us")
+        report.row(f"memo_{depth}", "  uncoil's", row["memo"], "us")
+        report.row(f"full_{depth}", "  uncoil's, every stack walked in full", row["full"], "us")
+        report.row(f"foreign_{depth}", "  uncoil's, between processes not recorded", row["foreign"], "us")
+    for depth in size["switch_depths"]:
+        found = switches.slowdown(depth, size["switch"], 0.5, say)
+        report.row(f"pace_{depth}", f"{depth} frames each: their own switches in a second of CPU time",
+                   found["pace"], "", 0)
+        report.row(f"loss_{depth}", "  their loss of speed", found["loss"], "%")
+        report.row(f"loss_mean_{depth}", "  the same from whole windows", found["loss_mean"], "%")
+        middle, low, high = found["scaled"]
+        report.target(f"at most 5 % at {switches.PACE:,} switches a second, {depth} frames", middle <= 5,
+                      f"{middle:.2f} % [{low:.2f} .. {high:.2f}]"
+                      + ("" if (low > 5) == (high > 5) else "; TOO CLOSE TO TELL: 5 is inside"))
+
+
 SECTIONS = {"sample": section_sample, "tick": section_tick, "equal": section_equal,
             "attach": section_attach, "memory": section_memory, "build": section_build,
-            "bystander": section_bystander, "formats": section_formats}
+             "bystander": section_bystander, "formats": section_formats, "switch": section_switch}
 
 
 def host():
