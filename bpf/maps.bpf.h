@@ -26,6 +26,7 @@ struct thread {
 	__u32 serial;
 	__u64 thread_id;     /* pthread_self() */
 	__u64 tstate;        /* last seen thread state, verified at each use; 0 = none yet */
+	__u64 tstate_id;     /* the thread_id in it: its maker's, which may be another thread */
 	__u64 sent_id;       /* the thread_id that user space was told */
 	__u64 search_interp; /* where the search for the thread state goes on at the next tick, */
 	__u64 search_tstate; /* 0, 0 = from the beginning */
@@ -42,8 +43,10 @@ struct scratch {
 	__u64 tstate;    /* thread state to look at next; then the one found */
 	__u64 loaded;    /* the thread state that `tstate_raw` is of */
 	__u64 current;   /* the thread state that holds the GIL, where there is one GIL */
-	__u64 best;      /* the best one of this thread so far, none being surely the current */
-	__u32 best_runs; /* it has frames */
+	__u64 sp;        /* the thread's C stack, [sp, stack_top), if it was in user mode; else 0 */
+	__u64 stack_top;
+	__u64 best; /* the best one of this thread so far, none being surely the current */
+	__u32 best_rank;
 	__u32 pad2;
 	__u64 at; /* frame to read next */
 	__u64 hash;

@@ -282,6 +282,10 @@ int on_tick(struct bpf_perf_event_data *ctx)
 			s->cfg = proc->cfg;
 			s->cfg_image = proc->image;
 		}
+#if defined(__TARGET_ARCH_x86)
+		if (proc->cfg.tstate_cframe && (ctx->regs.cs & 3) == 3) /* in user mode */
+			stack_is(s, ctx->regs.rsp);
+#endif
 		walk(s, thread);
 		if (thread->thread_id != thread->sent_id)
 			thread_tell(thread, tgid, tid); /* or at the next tick */

@@ -48,6 +48,7 @@ struct py_cfg {
 	__u32 tstate_frame; /* current frame, or the cframe */
 	__u32 tstate_status;
 	__u32 tstate_active; /* mask of the bit in tstate_status: it is the one that its thread uses */
+	__u32 tstate_cframe; /* points to the C stack of the thread that runs it; 0 = none */
 	__u32 cframe_current_frame;
 	__u32 frame_read; /* bytes of a frame to read: covers all frame_* below */
 	__u32 frame_previous;
@@ -74,8 +75,9 @@ struct py_cfg {
 	__u32 str_data_max;   /* header of the largest compact str: text begins here or before */
 	__u32 bytes_size;
 	__u32 bytes_data;
+	__u32 pad;
 };
-_Static_assert(sizeof(struct py_cfg) == 168, "control");
+_Static_assert(sizeof(struct py_cfg) == 176, "control");
 
 enum proc_state {
 	PROC_UNKNOWN, /* followed, and it is not known (yet) to run Python */
