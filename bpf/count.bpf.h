@@ -267,6 +267,7 @@ static __always_inline void stack_begin(struct scratch *s, const struct proc *pr
 	s->hash = hash_seed;
 	s->stack.flags = 0;
 	s->stack.frame_cnt = 0;
+	s->sp = 0;
 	__builtin_memset(&s->stack.wait, 0, sizeof(s->stack.wait));
 	s->stack.hdr.image = proc->image;
 	s->stack.hdr.tgid = tgid;

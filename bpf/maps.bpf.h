@@ -29,8 +29,10 @@ struct scratch {
 	__u64 tstate;    /* thread state to look at next; then the one found */
 	__u64 loaded;    /* the thread state that `tstate_raw` is of */
 	__u64 current;   /* the thread state that holds the GIL, where there is one GIL */
-	__u64 best;      /* the best one of this thread so far, none being surely the current */
-	__u32 best_runs; /* it has frames */
+	__u64 sp;        /* the thread's C stack, [sp, stack_top), if it was in user mode; else 0 */
+	__u64 stack_top;
+	__u64 best; /* the best one of this thread so far, none being surely the current */
+	__u32 best_rank;
 	__u32 pad2;
 	__u64 at; /* frame to read next */
 	__u64 hash;
