@@ -87,6 +87,14 @@ def test_times_and_threads(replay, query, suffix):
     assert len(names & set(want)) >= .9 * len(names)  # a tid that was used twice has one name
 
 
+def test_chrome_uses_no_node_id_twice(replay):
+    """The Firefox profiler has one table of nodes for all threads of a file."""
+    events = json.loads(replay(".trace.json").read_text())["traceEvents"]
+    nodes = [node["id"] for event in events if event["name"] == "ProfileChunk"
+             for node in event["args"]["data"]["cpuProfile"]["nodes"]]
+    assert sorted(nodes) == list(range(1, len(nodes) + 1))
+
+
 def test_perfetto_tells_what_is_missing(replay, query):
     rows, = query(replay(".pftrace"), """select slice.name from slice join track
         on slice.track_id = track.id where track.name = 'uncoil'""")

@@ -33,14 +33,14 @@ def test_zoom_search_and_details(page, where):
     page.open("diff")
     assert page.driver.title == "uncoil: differential flame graph"
     assert page.label("all\n") == "all"
-    page.point_at("<module> (tests/golden/targets/recursion.py)")
-    assert page.text("name") == "<module> (tests/golden/targets/recursion.py)"
+    page.point_at("<module> (recursion.py)")
+    assert page.text("name") == "<module> (recursion.py)"
     assert re.match(r"A 0\.00 %, B 100\.00 %: \+100\.00 \(", page.text("numbers"))
     # half of the width is B's, and as much as that is what both have
     whole = page.full_width()
-    assert abs(page.box("<module> (tests/golden/targets/recursion.py)")["width"] - whole / 2) < 2
-    page.click("<module> (tests/golden/targets/recursion.py)")
-    assert abs(page.box("<module> (tests/golden/targets/recursion.py)")["width"] - whole) < 2
+    assert abs(page.box("<module> (recursion.py)")["width"] - whole / 2) < 2
+    page.click("<module> (recursion.py)")
+    assert abs(page.box("<module> (recursion.py)")["width"] - whole) < 2
     page.keys("\ue00c")  # Escape
     page.search("spin|bottom")
     assert float(re.search(r"([\d.]+) %", page.text("matched"))[1]) > 90

@@ -332,7 +332,7 @@ static void chrome_file(void **state)
 		"\"samples\":[2,3]},\n\"timeDeltas\":[1,1999],\"endTime\":30005000}}},\n");
 	assert_contains(
 		text,
-		"\"samples\":[2]},\n\"timeDeltas\":[1000],\"endTime\":30005000}}}],\n\"otherData\":{");
+		"\"samples\":[5]},\n\"timeDeltas\":[1000],\"endTime\":30005000}}}],\n\"otherData\":{");
 	assert_contains(text, "\"start_us\":5000,\"start_unix_us\":1700000000000000,");
 	assert_contains(text, "\"about\":[\"uncoil: on-CPU");
 	free(text);

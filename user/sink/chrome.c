@@ -19,7 +19,9 @@
  *
  * Times are microseconds of CLOCK_MONOTONIC, deltas from one to the next; each is the difference of
  * two rounded times, so rounding does not add up. Lines count from 0 there. DevTools wants a "(root)";
- * speedscope takes a file for this kind by the "cat" of its first event, and wants an end.
+ * speedscope takes a file for this kind by the "cat" of its first event, and wants an end; the
+ * Firefox profiler has one table of nodes for all threads, so an id is never used twice (and leaves
+ * out samples that are less than half a millisecond after another).
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -33,18 +35,16 @@
 #include "sink/sink.h"
 
 #define TEXT_MAX_BYTES (8u << 20)
-#define ROOT_NODE      1
-#define FIRST_NODE     2
 #define CATEGORY       "\"cat\":\"disabled-by-default-v8.cpu_profiler\""
 
 struct trace {
 	const struct report *report;
 	FILE *out;
 	struct buf text;
-	struct index
-		nodes;   /* the current thread's: report nodes that have an id, from FIRST_NODE */
-	uint64_t *order; /* events by thread, each thread's in order of time */
-	uint64_t *begin; /* by thread: where its events begin in `order`; one more for the end */
+	struct index nodes; /* the current thread's: report nodes with an id */
+	uint64_t root;      /* its root's id; those of `nodes` follow */
+	uint64_t *order;    /* events by thread, each thread's in order of time */
+	uint64_t *begin;    /* by thread: where its events begin in `order`; one more for the end */
 	const struct report_node **path; /* nodes that are to be written */
 	size_t path_cap;
 	const char *before; /* the next event */
@@ -111,8 +111,8 @@ static void put_name(struct trace *t, const char *what, const struct report_thre
 
 static uint64_t node_id(struct trace *t, const struct report_node *node)
 {
-	return is_frame(node) ? FIRST_NODE + index_of(&t->nodes, &node, sizeof(node), NULL)
-			      : ROOT_NODE;
+	return is_frame(node) ? t->root + 1 + index_of(&t->nodes, &node, sizeof(node), NULL)
+			      : t->root;
 }
 
 static void put_node(struct trace *t, const struct report_node *node)
@@ -175,14 +175,14 @@ static void put_thread(struct trace *t, uint32_t index)
 
 	if (from == to)
 		return;
-	index_done(&t->nodes);
 	put_head(t, "Profile", index, start_us);
 	fprintf(t->out, "\"startTime\":%" PRIu64 "}}}", start_us);
 	put_head(t, "ProfileChunk", index, event_at(t, from)->ts_ns / 1000);
 	fprintf(t->out,
-		"\"cpuProfile\":{\"nodes\":[{\"id\":%d,\"callFrame\":{\"functionName\":\"(root)\","
+		"\"cpuProfile\":{\"nodes\":[{\"id\":%" PRIu64
+		",\"callFrame\":{\"functionName\":\"(root)\","
 		"\"url\":\"\",\"scriptId\":0,\"lineNumber\":-1,\"columnNumber\":-1}}",
-		ROOT_NODE);
+		t->root);
 	for (i = from; i < to && !t->err; i++)
 		put_path(t, event_at(t, i)->leaf);
 	fputs("],\n\"samples\":[", t->out);
@@ -198,6 +198,8 @@ static void put_thread(struct trace *t, uint32_t index)
 	fprintf(t->out, "],\"endTime\":%" PRIu64 "}}}", us > end_us ? us : end_us);
 	if (t->nodes.err)
 		t->err = -ENOMEM;
+	t->root += t->nodes.cnt + 1;
+	index_done(&t->nodes);
 }
 
 static void put_trace(struct trace *t)
@@ -223,7 +225,7 @@ static void put_trace(struct trace *t)
 
 static int chrome_write(const struct report *report, FILE *out)
 {
-	struct trace t = { .report = report, .out = out, .before = "\n" };
+	struct trace t = { .report = report, .out = out, .before = "\n", .root = 1 };
 
 	buf_init(&t.text, TEXT_MAX_BYTES);
 	index_init(&t.nodes);
