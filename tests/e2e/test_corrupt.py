@@ -46,12 +46,17 @@ def test_lengths(target, folder, python):
 
 @each_python
 def test_list_of_threads(target, folder, python):
-    """The main thread's state cannot be found: its samples are lost, and counted as that."""
+    """The main thread's state cannot be found in the list: its samples are lost, and counted as that.
+    Before 3.12 it needs no list: it is the GIL's holder."""
     ruined = target("corrupt.py", "threads", python=python)
     result = uncoil("record", "-r", "500", "-d", "0.8", "-p", str(ruined.pid), "-o",
                     folder / "x.folded")
-    assert result.code == 3 and result.seconds < 10, result
+    assert result.seconds < 10, result
     seen = stacks(folder / "x.folded")
-    assert seen.count("[thread state not found]") >= 3 and seen.having("spin")
-    assert "not found among the first 512 thread states" in result.err
+    if result.code == 0 and python.version < (3, 12):
+        assert seen.count("spin") > .9 * seen.total
+    else:
+        assert result.code == 3, result
+        assert seen.count("[thread state not found]") >= 3 and seen.having("spin")
+        assert "not found among the first 512 thread states" in result.err
     ruined.assert_computes()
