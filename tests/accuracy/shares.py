@@ -16,7 +16,7 @@ import known_shares
 import oracle
 
 HERE = pathlib.Path(__file__).resolve().parent
-RATE, SECONDS, SECONDS_QUICK = 5000, 8, 1
+RATE, SECONDS, SECONDS_QUICK = 5000, 8, .5
 SIGMAS, SYSTEMATIC = 4, .005
 # The kernel's software clock stands still while a thread is switched away and back, and its ticks
 # with it (`perf record -e cpu-clock` misses the same): a program that sleeps thousands of times a
