@@ -4,6 +4,7 @@ with the stack that the folded output has. (speedscope opens chrome's too: test_
 
 import collections
 import json
+import os
 import signal
 import subprocess
 import time
@@ -113,6 +114,16 @@ def test_a_journal_without_times_says_so(tmp_path):
     assert not out.exists()
 
 
+def burn(target, seconds):
+    """Waits until the process has used that much more CPU time, however busy the machine is."""
+    def used():
+        with open(f"/proc/{target.pid}/stat", encoding="ascii", errors="replace") as stat:
+            return int(stat.read().rpartition(")")[2].split()[11]) / os.sysconf("SC_CLK_TCK")
+    end = used() + seconds
+    while used() < end:
+        time.sleep(.01)
+
+
 def test_times_that_are_lost_are_counted(tmp_path):
     """A reader that sleeps leaves the ring to fill up. The counts do not need it: all samples of known
     stacks are there, and those without a time are said to be without, to the last one."""
@@ -122,13 +133,14 @@ def test_times_that_are_lost_are_counted(tmp_path):
     try:
         assert target.stdout.readline() == b"ready\n"
         recording = subprocess.Popen(
-            [UNCOIL, "record", "-p", str(target.pid), "-d", "3", "-r", "5000", "--ring-size", "65536",
+            [UNCOIL, "record", "-p", str(target.pid), "-r", "5000", "--ring-size", "65536",
              *sum((["-o", str(path)] for path in outputs), [])], stderr=subprocess.PIPE, text=True)
         assert recording.stderr.readline().startswith("recording ")
-        time.sleep(.5)
+        burn(target, .3)
         recording.send_signal(signal.SIGSTOP)
-        time.sleep(1.5)
+        burn(target, 1)  # the ring holds a quarter of a second's ticks
         recording.send_signal(signal.SIGCONT)
+        recording.send_signal(signal.SIGINT)
         _, err = recording.communicate(timeout=60)
     finally:
         target.kill()
