@@ -103,6 +103,20 @@ void answers__free(struct answers *a)
 	free(a);
 }
 
+void answers__profile(struct answers *a, struct profile *profile)
+{
+	struct live *live, *next;
+
+	a->profile = profile;
+	HASH_ITER (hh, a->lives, live, next) {
+		if (profile__image_alive(profile, live->image))
+			continue;
+		HASH_DEL(a->lives, live);
+		buf_done(&live->threads);
+		free(live);
+	}
+}
+
 /* Clean text is up to three times as long as the bytes were: it is cut here, cleaned. */
 static void string_add(struct buf *record, const struct buf *text)
 {

@@ -30,6 +30,10 @@ struct answers *answers__new(struct sampler *sampler, struct profile *profile, r
 			     void *ctx);
 void answers__free(struct answers *a);
 
+/* From now on the answers are of this profile, which has been told of all images that are alive; what
+ * is known of others is forgotten. */
+void answers__profile(struct answers *a, struct profile *profile);
+
 /* Announces a root: follows it in the sampler. With `must`, it must be a Python now: -ENOENT,
  * -ENOTSUP … with a sentence. */
 int answers__root(struct answers *a, uint32_t image, pid_t pid, bool must, struct err *err);

@@ -17,7 +17,7 @@
 #define RING_MAX     (256u << 20)
 #define DURATION_MAX (366ull * 86400)
 
-enum { KEY_RING_SIZE = 0x100, KEY_TIMELINE, KEY_MODE };
+enum { KEY_RING_SIZE = 0x100, KEY_TIMELINE, KEY_MODE, KEY_ROTATE };
 
 #define OUTPUT_OPTIONS                                                                                             \
 	{ "output",                                                                                                \
@@ -55,6 +55,10 @@ static const struct argp_option record_options[] = {
 	  0 },
 	{ "gil", 'g', 0, 0, "The same as --mode gil", 0 },
 	{ "subprocesses", 's', 0, 0, "Follow child processes too, forked and exec'ed", 0 },
+	{ "rotate", KEY_ROTATE, "SECONDS", 0,
+	  "New files every SECONDS (also 60s, 5m, 1h), with the time in their names; nothing is lost "
+	  "between two",
+	  0 },
 	OUTPUT_OPTIONS,
 	{ "timeline", KEY_TIMELINE, 0, 0,
 	  "Record when each sample was taken, so that `uncoil replay` can write perfetto and chrome; "
@@ -116,6 +120,33 @@ static bool seconds(const char *text, uint64_t *ret_ns)
 	if (end == text || *end || !(value >= 0.001) || value > DURATION_MAX)
 		return false;
 	*ret_ns = value * 1e9;
+	return true;
+}
+
+/* A whole number of seconds, or of what its suffix says. */
+static bool span(const char *text, uint64_t *ret_ns)
+{
+	static const struct {
+		char suffix;
+		uint64_t seconds;
+	} units[] = { { 's', 1 }, { 'm', 60 }, { 'h', 3600 } };
+	char digits[24];
+	uint64_t value, unit = 1;
+	size_t len = strlen(text), i;
+
+	for (i = 0; i < sizeof(units) / sizeof(units[0]) && len; i++)
+		if (text[len - 1] == units[i].suffix) {
+			unit = units[i].seconds;
+			len--;
+			break;
+		}
+	if (!len || len >= sizeof(digits))
+		return false;
+	memcpy(digits, text, len);
+	digits[len] = '\0';
+	if (!cmd_number(digits, 1, DURATION_MAX / unit, &value))
+		return false;
+	*ret_ns = value * unit * 1000000000;
 	return true;
 }
 
@@ -190,6 +221,13 @@ static error_t record_parse(int key, char *arg, struct argp_state *state)
 	case KEY_TIMELINE:
 		o->timeline = true;
 		return 0;
+	case KEY_ROTATE:
+		if (!span(arg, &o->rotate_ns))
+			return wrong(state,
+				     "--rotate takes a whole number of seconds, or 60s, 5m, 1h, "
+				     "not '%s'",
+				     arg);
+		return 0;
 	case KEY_RING_SIZE:
 		if (!cmd_number(arg, RING_MIN, RING_MAX, &value) || (value & (value - 1)))
 			return wrong(state,
@@ -256,9 +294,10 @@ static int output_default(struct options *o, const char *command)
 	if (o->format && !strcmp(o->format, "raw"))
 		suffix = ".uncoil";
 	localtime_r(&now, &tm);
-	strftime(when, sizeof(when), "%Y%m%d-%H%M%S", &tm);
-	snprintf(path, sizeof(path), "uncoil-%s-%s%.*s", command, when, (int)strcspn(suffix, " "),
-		 suffix);
+	strftime(when, sizeof(when), "-%Y%m%d-%H%M%S", &tm);
+	/* --rotate has times of its own */
+	snprintf(path, sizeof(path), "uncoil-%s%s%.*s", command, o->rotate_ns ? "" : when,
+		 (int)strcspn(suffix, " "), suffix);
 	o->outputs[0].path = path;
 	o->output_cnt = 1;
 	return 0;
@@ -280,8 +319,7 @@ int options_record(struct options *o, int argc, char **argv)
 		record_options, record_parse, "-p PID\n-- COMMAND [ARG...]", record_doc, NULL,
 		NULL,           NULL
 	};
-
-	int code;
+	int i, code;
 
 	*o = (struct options){ .rate_hz = RATE_DEFAULT, .ring_bytes = RING_DEFAULT };
 	argp_err_exit_status = EXIT_USAGE;
@@ -296,6 +334,10 @@ int options_record(struct options *o, int argc, char **argv)
 		o->rate_hz = 0; /* nothing is sampled */
 	if (!o->output_cnt)
 		output_default(o, "record");
+	for (i = 0; i < o->output_cnt && o->rotate_ns; i++)
+		if (!strcmp(o->outputs[i].path, "-") || !strncmp(o->outputs[i].path, "/dev/", 5))
+			return cmd_usage("record", "--rotate writes many files; '%s' is one",
+					 o->outputs[i].path);
 	code = outputs_choose(o, "record");
 	if (!code && o->timeline && record_mode_waits(o->mode))
 		return cmd_usage("record",

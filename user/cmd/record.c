@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "cmd/cmd.h"
 #include "cmd/recording.h"
+#include "cmd/rotate.h"
 #include "cmd/tell.h"
 #include "model/report.h"
 #include "probe/sampler.h"
@@ -40,9 +41,65 @@ static void progress(struct recording *r, bool last)
 		last ? "\n" : " (Ctrl-C ends it)");
 }
 
+/* Says what went wrong, and what stands nevertheless. */
+static int fail(struct recording *r)
+{
+	struct err why = r->err;
+
+	if (r->part_cnt)
+		err_set(&r->err, -EIO,
+			"%s; the recording has ended, its %u part%s before that %s whole", why.msg,
+			r->part_cnt, r->part_cnt == 1 ? "" : "s", r->part_cnt == 1 ? "is" : "are");
+	return cmd_fail("record", &r->err);
+}
+
+/* Writes the outputs; an exit code. */
+static int reports_write(struct recording *r)
+{
+	struct report *report = report_new(r->profile, &r->options.report);
+	int code;
+
+	if (!report) {
+		err_set(&r->err, -ENOMEM, "out of memory");
+		return fail(r);
+	}
+	code = outputs_write(&r->options, report, &r->err);
+	if (code) {
+		report_free(report);
+		return fail(r);
+	}
+	if (report_tell(report, &r->options))
+		r->lost = true;
+	report_free(report);
+	r->part_cnt += r->rotate != NULL;
+	return r->lost ? EXIT_LOST : EXIT_DONE;
+}
+
+/* --rotate: this part's files are written, and the next part's begun. Not 0: r->failed, or -errno with
+ * a sentence. */
+static int part_turn(struct recording *r)
+{
+	int code, i;
+
+	code = rotate_cut(r);
+	if (code)
+		return code;
+	if (r->is_terminal && !r->options.quiet)
+		fputs("\r\033[K", stderr);
+	code = reports_write(r);
+	if (code != EXIT_DONE && code != EXIT_LOST) {
+		r->failed = true;
+		return -EIO;
+	}
+	for (i = 0; i < r->options.output_cnt; i++)
+		output_done(&r->options.outputs[i]);
+	return rotate_next(r);
+}
+
 static int recording_run(struct recording *r)
 {
 	uint64_t end_ns = r->options.duration_ns ? r->start_ns + r->options.duration_ns : 0, now;
+	uint64_t turn_ns = r->start_ns + r->options.rotate_ns;
 	int code = 0, wait;
 	bool over;
 
@@ -57,6 +114,12 @@ static int recording_run(struct recording *r)
 		if (over)
 			break;
 		progress(r, false);
+		if (code || !r->rotate || recording_clock_ns(CLOCK_MONOTONIC) < turn_ns)
+			continue;
+		code = part_turn(r);
+		/* by the clock, but never two at once */
+		while (turn_ns <= recording_clock_ns(CLOCK_MONOTONIC))
+			turn_ns += r->options.rotate_ns;
 	}
 	r->interrupted = recording_signal() != 0;
 	return code;
@@ -86,26 +149,6 @@ static void child_stop(struct recording *r)
 			"the command still runs (pid %d): it did not end on SIGTERM; "
 			"`kill -9 %d` ends it\n",
 			pid, pid);
-}
-
-static int reports_write(struct recording *r)
-{
-	struct report *report = report_new(r->profile, &r->options.report);
-	bool lost;
-	int code;
-
-	if (!report) {
-		err_set(&r->err, -ENOMEM, "out of memory");
-		return cmd_fail("record", &r->err);
-	}
-	code = outputs_write(&r->options, report, &r->err);
-	if (code) {
-		report_free(report);
-		return cmd_fail("record", &r->err);
-	}
-	lost = report_tell(report, &r->options);
-	report_free(report);
-	return lost ? EXIT_LOST : EXIT_DONE;
 }
 
 static int recording_finish(struct recording *r)
@@ -154,7 +197,10 @@ int cmd_record(int argc, char **argv)
 	}
 	if (started)
 		child_tell(&r);
-	code = code ? cmd_fail("record", &r.err) : recording_finish(&r);
+	if (!code)
+		code = recording_finish(&r);
+	else
+		code = r.failed ? EXIT_FAILED : fail(&r);
 	child_stop(&r);
 	recording_free(&r);
 	return code;

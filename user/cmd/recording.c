@@ -8,7 +8,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "cmd/rotate.h"
 #include "model/journal.h"
+#include "model/keep.h"
 #include "os/feature.h"
 #include "os/proc.h"
 #include "probe/sampler.h"
@@ -54,7 +56,7 @@ static int explain(struct recording *r, int code, const char *what)
 	return code;
 }
 
-static int take_record(void *ctx, enum record_type type, const void *data, size_t len)
+int recording_put(void *ctx, enum record_type type, const void *data, size_t len)
 {
 	struct recording *r = ctx;
 	struct err why = {};
@@ -75,6 +77,20 @@ static int take_record(void *ctx, enum record_type type, const void *data, size_
 	return explain(r, code, "cannot keep what was seen");
 }
 
+static int take_record(void *ctx, enum record_type type, const void *data, size_t len)
+{
+	struct recording *r = ctx;
+	int code;
+
+	code = recording_put(r, type, data, len);
+	if (code || !r->rotate)
+		return code;
+	code = keep__see(rotate_keep(r->rotate), type, data, len);
+	if (!code)
+		code = keep__codes(rotate_keep(r->rotate), type, data, len, recording_put, r);
+	return explain(r, code, "cannot keep what was seen");
+}
+
 static int take_event(void *ctx, void *data, size_t len)
 {
 	return take_record(ctx, RECORD_RING, data, len);
@@ -90,15 +106,24 @@ static int counts_flush(struct recording *r)
 	return code;
 }
 
-static int take_count(void *ctx, const struct count_key *key, const struct count_val *val)
+int recording_share(struct recording *r, const struct count_key *key, const struct count_val *val)
 {
-	struct recording *r = ctx;
 	struct record_count record = {
 		.key = *key, .count = val->count, .wait_ns = val->wait_ns, .runq_ns = val->runq_ns
 	};
 
 	buf_add(&r->counts, &record, sizeof(record));
 	return r->counts.len >= COUNTS_ONCE * sizeof(record) ? counts_flush(r) : r->counts.err;
+}
+
+static int take_count(void *ctx, const struct count_key *key, const struct count_val *val)
+{
+	struct recording *r = ctx;
+	struct count_val rest = *val;
+
+	if (r->rotate)
+		rotate_count(r->rotate, key, &rest);
+	return recording_share(r, key, &rest);
 }
 
 /* Reads what the kernel side has sent, and answers what follows from it. */
@@ -139,7 +164,21 @@ static int take_times(void *ctx, const struct thread_seen *thread)
 	return take_record(ctx, RECORD_TIMES, &times, sizeof(times));
 }
 
-static int outputs_open(struct recording *r)
+/* A part's files have the time in their names. */
+static int output_part(struct recording *r, struct output *o, int64_t now)
+{
+	const char *file = o->file_path ? o->file_path : o->path;
+	char *path = rotate_path(file, now);
+
+	if (!path)
+		return err_set(&r->err, -ENOMEM, "out of memory, or of names like %s", file);
+	free(o->part);
+	o->file_path = file;
+	o->path = o->part = path;
+	return 0;
+}
+
+int recording_begin(struct recording *r)
 {
 	struct record_meta meta = { .format = RECORD_FORMAT,
 				    .rate_hz = r->options.rate_hz,
@@ -147,23 +186,28 @@ static int outputs_open(struct recording *r)
 	const char *mode = options_mode_text(r->options.mode);
 	uint32_t mode_len = strlen(mode);
 	char record[sizeof(meta) + 64];
-	int i, code;
+	int i, code = 0;
 
+	meta.start_unix_ns = recording_clock_ns(CLOCK_REALTIME);
+	meta.start_ns = r->cut_ns ? r->cut_ns : recording_clock_ns(CLOCK_MONOTONIC);
 	for (i = 0; i < r->options.output_cnt; i++) {
-		code = output_open(&r->options.outputs[i], &r->err);
+		if (r->rotate)
+			code = output_part(r, &r->options.outputs[i], meta.start_unix_ns);
+		if (!code)
+			code = output_open(&r->options.outputs[i], &r->err);
 		if (!code && !r->options.outputs[i].sink)
 			code = journal_begin(r->options.outputs[i].file);
 		if (code)
 			return code;
 	}
-	meta.start_unix_ns = recording_clock_ns(CLOCK_REALTIME);
-	meta.start_ns = recording_clock_ns(CLOCK_MONOTONIC);
 	memcpy(record, &meta, sizeof(meta));
 	memcpy(record + sizeof(meta), &mode_len, sizeof(mode_len));
 	memcpy(record + sizeof(meta) + sizeof(mode_len), mode, mode_len);
-	code = take_record(r, RECORD_META, record, sizeof(meta) + sizeof(mode_len) + mode_len);
+	r->part_ns = meta.start_ns;
+	r->cut_ns = 0;
+	code = recording_put(r, RECORD_META, record, sizeof(meta) + sizeof(mode_len) + mode_len);
 	if (!code && r->options.timeline)
-		code = take_record(r, RECORD_TIMELINE, NULL, 0);
+		code = recording_put(r, RECORD_TIMELINE, NULL, 0);
 	return code;
 }
 
@@ -229,11 +273,16 @@ int recording_start(struct recording *r)
 	buf_init(&r->counts, COUNTS_ONCE * sizeof(struct record_count));
 	r->profile = profile__new();
 	r->sampler = sampler__new(&options);
+	if (r->options.rotate_ns) {
+		r->rotate = rotate_new();
+		if (!r->rotate)
+			return err_set(&r->err, -ENOMEM, "out of memory");
+	}
 	if (r->profile && r->sampler)
 		r->answers = answers__new(r->sampler, r->profile, take_record, r);
 	if (!r->answers)
 		return err_set(&r->err, -ENOMEM, "out of memory");
-	code = outputs_open(r);
+	code = recording_begin(r);
 	if (!code)
 		code = explain(r, sampler__load(r->sampler, &r->err),
 			       "cannot load the BPF programs");
@@ -244,7 +293,7 @@ int recording_start(struct recording *r)
 			       "cannot tell which threads wait");
 	if (!code)
 		code = explain(r, sampler__start(r->sampler), "cannot start the timers");
-	r->start_ns = recording_clock_ns(CLOCK_MONOTONIC);
+	r->start_ns = r->part_ns = recording_clock_ns(CLOCK_MONOTONIC);
 	if (!code && r->child.pid)
 		code = child_go(&r->child, r->options.command, &r->err);
 	return code;
@@ -313,12 +362,57 @@ int recording_signal(void)
 	return stop_signal;
 }
 
-int recording_stop(struct recording *r)
+/* Of counters that go on, this part's share. SAMPLES and WAITS are counted before they are taken: those
+ * that are still on their way are the next part's; but what had been counted before the tables were
+ * emptied (floor) must have come. */
+static void part_share(struct recording *r, struct record_stats *stats, const uint64_t *floor)
 {
-	struct record_stats stats = {};
+	uint64_t now[STAT_MAX], samples, waits, drops;
+	uint64_t *stat = stats->stat;
+	int i;
+
+	memcpy(now, stat, sizeof(now));
+	for (i = 0; i < STAT_MAX; i++)
+		stat[i] = now[i] - r->part_stats[i];
+	if (floor) {
+		profile__counted(r->profile, &samples, &waits);
+		drops = stat[STAT_DROP_COUNTS_FULL] + stat[STAT_DROP_RING_FULL];
+		stat[STAT_SAMPLES] = samples + drops;
+		stat[STAT_WAITS] = waits + stat[STAT_DROP_WAITS];
+		for (i = STAT_SAMPLES; i <= STAT_WAITS; i += STAT_WAITS - STAT_SAMPLES)
+			if (floor[i] > r->part_stats[i] + stat[i])
+				stat[i] = floor[i] - r->part_stats[i];
+	}
+	for (i = 0; i < STAT_MAX; i++)
+		r->part_stats[i] += stat[i];
+	drops = stats->ticks_expected;
+	stats->ticks_expected -= r->part_ticks;
+	r->part_ticks = drops;
+}
+
+int recording_end(struct recording *r, const uint64_t floor[STAT_MAX])
+{
+	struct record_stats stats = { .duration_ns = r->cut_ns - r->part_ns };
 	int code;
 
-	stats.duration_ns = recording_clock_ns(CLOCK_MONOTONIC) - r->start_ns;
+	profile__want_again(r->profile);
+	code = explain(r, answers__give(r->answers),
+		       "cannot read what the samples mean from the process");
+	sampler__ticks(r->sampler, &stats.ticks_expected, &stats.ticks_slack);
+	if (!code)
+		code = explain(r, sampler__stats(r->sampler, stats.stat),
+			       "cannot read the kernel's counters");
+	part_share(r, &stats, floor);
+	if (!code)
+		code = recording_put(r, RECORD_STATS, &stats, sizeof(stats));
+	return code ? code : recording_put(r, RECORD_END, NULL, 0);
+}
+
+int recording_stop(struct recording *r)
+{
+	int code;
+
+	r->cut_ns = recording_clock_ns(CLOCK_MONOTONIC);
 	sampler__stop(r->sampler);
 	code = recording_counts(r);
 	if (!code)
@@ -327,20 +421,7 @@ int recording_stop(struct recording *r)
 		code = sampler__finish(r->sampler, take_count, take_times, r);
 	if (!code)
 		code = counts_flush(r);
-	if (!code) {
-		profile__want_again(r->profile);
-		code = explain(r, answers__give(r->answers),
-			       "cannot read what the samples mean from the process");
-	}
-	sampler__ticks(r->sampler, &stats.ticks_expected, &stats.ticks_slack);
-	if (!code)
-		code = explain(r, sampler__stats(r->sampler, stats.stat),
-			       "cannot read the kernel's counters");
-	if (!code)
-		code = take_record(r, RECORD_STATS, &stats, sizeof(stats));
-	if (!code)
-		code = take_record(r, RECORD_END, NULL, 0);
-	return code;
+	return code ? code : recording_end(r, NULL);
 }
 
 void recording_free(struct recording *r)
@@ -349,6 +430,9 @@ void recording_free(struct recording *r)
 
 	for (i = 0; i < r->options.output_cnt; i++)
 		output_done(&r->options.outputs[i]);
+	for (i = 0; i < r->options.output_cnt; i++)
+		free(r->options.outputs[i].part);
+	rotate_free(r->rotate);
 	for (i = 0; r->pidfds && i < r->options.pid_cnt; i++)
 		if (r->pidfds[i].fd > 0)
 			close(r->pidfds[i].fd);

@@ -536,6 +536,10 @@ int profile__apply(struct profile *p, enum record_type type, const void *data, s
 		if (len % sizeof(struct record_times) == 0)
 			code = profile_times_list(p, data, len / sizeof(struct record_times));
 		break;
+	case RECORD_TIMES_BEFORE:
+		if (len % sizeof(struct record_times) == 0)
+			code = profile_times_before(p, data, len / sizeof(struct record_times));
+		break;
 	case RECORD_STATS:
 		if (len == sizeof(p->stats)) {
 			memcpy(&p->stats, data, sizeof(p->stats));

@@ -78,6 +78,15 @@ uint32_t profile__image_parent(const struct profile *p, uint32_t image);
 /* Was it asked for (or is it what became of one that was), rather than a child? */
 bool profile__image_is_root(const struct profile *p, uint32_t image);
 
+/* Gives `put` the records that say of another profile's images what this one knows: of all that are
+ * alive, and of the others for which `needed` says so. 0, or what put() returned. */
+int profile__images_tell(const struct profile *p, bool (*needed)(void *ctx, uint32_t image),
+			 int (*put)(void *ctx, enum record_type type, const void *data, size_t len),
+			 void *ctx);
+
+/* What has been counted: samples and waits, those whose stack is not known included. */
+void profile__counted(const struct profile *p, uint64_t *ret_samples, uint64_t *ret_waits);
+
 uint64_t profile__samples(const struct profile *p);
 
 /* Does it have the samples' times? */

@@ -35,6 +35,7 @@ struct thread {
 	uint64_t samples;
 	uint64_t waits_ns; /* of its waits whose stacks are known, run queue included */
 	struct thread_times times;
+	struct thread_times before; /* what of it was before this part of the recording */
 	bool has_times;
 	UT_hash_handle hh;
 };
@@ -144,6 +145,7 @@ struct node *profile_node(struct profile *p, struct node *up, struct code *code,
 int profile_counts(struct profile *p, const struct record_count *counts, size_t cnt);
 int profile_times(struct profile *p, uint32_t thread, const struct thread_times *times);
 int profile_times_list(struct profile *p, const struct record_times *times, size_t cnt);
+int profile_times_before(struct profile *p, const struct record_times *times, size_t cnt);
 
 /* Puts a question; dropped when too many wait (profile__want_again() asks once more). */
 void profile_ask(struct profile *p, struct want want);

@@ -81,17 +81,26 @@ bool sampler__drain_due(const struct sampler *s);
 
 /* After sampler__stop() and the drains: what is still to be counted of threads that live. Gives
  * each one's unfinished wait to `count` (wait_ns and runq_ns set) and its times to `times`, until
- * one returns non-zero (returned). */
+ * one returns non-zero (returned). Before sampler__stop(): the same as if it ended now; nothing is
+ * changed, and a thread may come twice. */
 int sampler__finish(struct sampler *s,
 		    int (*count)(void *ctx, const struct count_key *key,
 				 const struct count_val *val),
 		    int (*times)(void *ctx, const struct thread_seen *thread), void *ctx);
 
+/* Gives what the kernel side remembers of each thread to fn, until it returns non-zero (returned).
+ * While it runs a thread may come twice. */
+int sampler__threads(const struct sampler *s,
+		     int (*fn)(void *ctx, pid_t tid, struct thread_seen *thread), void *ctx);
+
+/* Makes the kernel side send a code object anew when it is next met. */
+void sampler__code_forget(const struct sampler *s, const struct code_key *key);
+
 /* Sums of the kernel side's counters over all CPUs. */
 int sampler__stats(const struct sampler *s, uint64_t ret_stats[STAT_MAX]);
 
-/* After sampler__stop(): how many ticks the targets' CPU time was worth, and how many of these may
- * be rounding. */
+/* How many ticks the targets' CPU time was worth, until sampler__stop() or now, and how many of these
+ * may be rounding. */
 void sampler__ticks(const struct sampler *s, uint64_t *ret_expected, uint64_t *ret_slack);
 
 void sampler__free(struct sampler *s);
