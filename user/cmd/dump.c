@@ -27,6 +27,7 @@
 #include "os/family.h"
 
 #define TEXT_MAX    (256u << 20) /* of one process: every frame of every thread fits */
+#define KEY_COLUMNS 0x100        /* an option without a letter */
 #define JSON_FORMAT 1            /* raised when a field changes its meaning or goes */
 
 static const char *const does_words[] = {
@@ -117,6 +118,8 @@ void dump_frame_text(const struct dump *d, const struct snapshot *s, const struc
 		text_terminal(out, f.file);
 		if (f.line && !d->functions)
 			buf_fmt(out, ":%d", f.line);
+		if (d->columns && f.place.column && !d->functions)
+			buf_fmt(out, ":%d", f.place.column);
 		buf_str(out, ")");
 	}
 	buf_str(out, "\n");
@@ -188,6 +191,15 @@ void dump_marks_json(uint32_t flags, struct buf *out)
 	buf_str(out, "]");
 }
 
+/* 0 is none */
+static void number_json(struct buf *out, const char *key, int32_t number)
+{
+	if (number)
+		buf_fmt(out, ",\"%s\":%d", key, number);
+	else
+		buf_fmt(out, ",\"%s\":null", key);
+}
+
 void dump_frame_json(const struct dump *d, const struct snapshot *s, const struct py_frame *frame,
 		     const char **comma, struct buf *out)
 {
@@ -204,6 +216,11 @@ void dump_frame_json(const struct dump *d, const struct snapshot *s, const struc
 	dump_key_json(out, "path", f.path);
 	if (!d->functions)
 		buf_fmt(out, ",\"line\":%d", f.line);
+	if (d->columns && !d->functions) {
+		number_json(out, "column", f.place.column);
+		number_json(out, "end_line", f.place.end_line);
+		number_json(out, "end_column", f.place.end_column);
+	}
 	buf_str(out, "}");
 }
 
@@ -288,6 +305,10 @@ static int process_dump(struct dump *d, pid_t pid, struct err *err)
 		snapshot_done(&s);
 		return code;
 	}
+	if (d->columns && s.layout.abi.lines != PY_LINES_ENTRIES)
+		fprintf(stderr,
+			"uncoil dump: CPython %d.%d of process %d tells no columns: 3.11 and later do\n",
+			s.layout.abi.major, s.layout.abi.minor, pid);
 	buf_init(&out, TEXT_MAX);
 	if (d->json)
 		process_json(d, &s, &out);
@@ -361,6 +382,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case 'F':
 		d->functions = true;
 		return 0;
+	case KEY_COLUMNS:
+		d->columns = true;
+		return 0;
 	case 'a':
 		d->tasks = true;
 		return 0;
@@ -390,6 +414,8 @@ int cmd_dump(int argc, char **argv)
 		{ "json", 'j', 0, 0, "Print JSON", 0 },
 		{ "subprocesses", 's', 0, 0, "Look at its descendants too", 0 },
 		{ "function", 'F', 0, 0, "Functions only, no line numbers", 0 },
+		{ "columns", KEY_COLUMNS, 0, 0,
+		  "Columns too: file.py:line:column (CPython 3.11 and later)", 0 },
 		{ 0 }
 	};
 	static const struct argp argp = { options, parse, "-p PID", doc, NULL, NULL, NULL };

@@ -15,7 +15,7 @@ struct buf;
 struct dump {
 	pid_t pids[DUMP_PIDS_MAX];
 	int pid_cnt;
-	bool json, children, functions, tasks;
+	bool json, children, functions, columns, tasks;
 	int shown; /* processes so far */
 };
 

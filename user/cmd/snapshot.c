@@ -148,7 +148,8 @@ bool snapshot_frame(const struct snapshot *s, const struct py_frame *frame,
 	ret_frame->func = code->py.name;
 	ret_frame->file = code->file;
 	ret_frame->path = code->py.filename;
-	ret_frame->line = code_line(&s->layout.abi, &code->py, frame->lasti);
+	ret_frame->place = code_place(&s->layout.abi, &code->py, frame->lasti);
+	ret_frame->line = ret_frame->place.line;
 	return !code_is_shim(&code->py);
 }
 

@@ -72,6 +72,7 @@ struct snapshot_frame {
 	const char *file; /* as shown */
 	const char *path; /* in full */
 	int32_t line;     /* 0: none */
+	struct line_place place; /* 3.11+: the columns of it */
 };
 
 /* 0, or -errno with a sentence: no process, no Python, one that is not supported, no permission.

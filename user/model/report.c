@@ -27,7 +27,7 @@ struct text {
 struct child_key {
 	struct report_node *parent;
 	const char *func, *file, *path;
-	uint64_t kind_line;
+	uint64_t kind_line, column;
 };
 
 struct function_key {
@@ -98,6 +98,7 @@ static struct report_node *child(struct built *b, struct report_node *parent,
 	key.file = like->file;
 	key.path = like->path;
 	key.kind_line = (uint64_t)like->kind << 32 | (uint32_t)like->line;
+	key.column = (uint32_t)like->column;
 	HASH_FIND(hh, b->nodes, &key, sizeof(key), t);
 	if (t)
 		return &t->node;
@@ -132,10 +133,12 @@ static struct report_node *label(struct built *b, struct report_node *parent, en
 }
 
 static struct report_node *frame(struct built *b, struct report_node *parent,
-				 const struct image *image, const struct node *node, bool lines)
+				 const struct image *image, const struct node *node,
+				 const struct report_options *options)
 {
 	const struct code *code = node->id.code;
 	struct report_node like = {};
+	struct line_place place;
 	enum frame_kind kind;
 	const char *shown;
 
@@ -146,8 +149,11 @@ static struct report_node *frame(struct built *b, struct report_node *parent,
 	like.func = intern(b, code->py.name);
 	like.path = intern(b, code->py.filename);
 	like.file = intern(b, shown);
-	if (lines && image)
-		like.line = code_line(&image->abi, &code->py, node->id.lasti);
+	if (!options->functions && image) {
+		place = code_place(&image->abi, &code->py, node->id.lasti);
+		like.line = place.line;
+		like.column = options->columns ? place.column : 0;
+	}
 	return parent ? child(b, parent, &like) : NULL;
 }
 
@@ -232,7 +238,7 @@ static void stack_add(struct built *b, const struct profile *p, const struct sta
 		path[depth++] = node;
 	while (depth-- > 0)
 		if (!is_shim(path[depth]->id.code))
-			at = frame(b, at, image, path[depth], !options->functions);
+			at = frame(b, at, image, path[depth], options);
 	if (!at)
 		return; /* out of memory: report_new() fails */
 	if (b->report.unit == REPORT_SAMPLES)
@@ -283,7 +289,9 @@ static int node_order(const void *pa, const void *pb)
 		order = text_order(a->path, b->path);
 	if (!order)
 		order = a->kind - b->kind;
-	return order ? order : (a->line > b->line) - (a->line < b->line);
+	if (!order)
+		order = (a->line > b->line) - (a->line < b->line);
+	return order ? order : (a->column > b->column) - (a->column < b->column);
 }
 
 /* Puts each node's children into the canonical order. */

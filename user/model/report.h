@@ -37,6 +37,7 @@ struct report_node {
 	const char *file; /* as shown (shortened); "" for kinds without a file */
 	const char *path; /* co_filename in full; "" likewise */
 	int32_t line;     /* 0 = none, or not asked for (-F) */
+	int32_t column;   /* --columns: in bytes of UTF-8, from 1; 0 = none, or not asked for */
 	uint64_t self;    /* of stacks whose leaf this is, in the report's unit */
 	uint64_t total;   /* self and all below */
 	struct report_node *parent, *child, *next; /* first child, next sibling */
