@@ -126,15 +126,16 @@ accuracy: uncoil ## are stacks and shares true? every Python, 20 minutes; root; 
 		$(if $(ONLY),--only $(ONLY))
 
 # --- housekeeping
-C_FILES = $(shell find bpf user tests -name '*.[ch]' ! -path user/python/table.h ! -path tests/unit/lines_golden.h)
+C_FILES = $(shell find bpf user tests -name '*.[ch]' ! -path user/python/table.h ! -path user/python/task_table.h ! -path tests/unit/lines_golden.h)
 fmt: ## format all C files
 	$(Q)clang-format -i $(C_FILES)
 fmt-check:
 	$(Q)clang-format --dry-run -Werror $(C_FILES)
 lint: ## clang-format, shellcheck, layers and style
 	$(Q)scripts/lint
-offsets: ## regenerate user/python/table.h from the headers of the Pythons at hand
+offsets: ## regenerate user/python/table.h, task_table.h from the Pythons at hand
 	$(Q)scripts/gen-offsets >$(O)/table.h && mv $(O)/table.h user/python/table.h
+	$(Q)scripts/gen-tasks >$(O)/task_table.h && mv $(O)/task_table.h user/python/task_table.h
 vmlinux: ## regenerate vmlinux/ for this architecture from the running kernel's BTF
 	$(Q)scripts/gen-vmlinux >$(O)/vmlinux.h && mv $(O)/vmlinux.h vmlinux/$(ARCH)/vmlinux.h
 install: uncoil ## install to $(PREFIX)

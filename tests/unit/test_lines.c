@@ -17,8 +17,9 @@ struct golden {
 	int firstlineno;
 	uint32_t code_len;
 	const char *name;
-	const char *table; /* hex */
-	const char *runs;  /* "addr:line ...", a run reaches to the next; line -1 is none */
+	const char *table;  /* hex */
+	const char *runs;   /* "addr:line ...", a run reaches to the next; line -1 is none */
+	const char *places; /* "addr:line:end line:column:end column ..." likewise, 3.11+; or "" */
 };
 
 #include "unit/lines_golden.h"
@@ -76,6 +77,43 @@ static void test_every_address(void **state)
 	}
 	print_message("%zu code objects, %u addresses\n", GOLDEN_CNT, checked);
 	assert_true(checked > 10000);
+}
+
+/* Columns: the same from co_positions(), which counts from 0 and says -1 here for None. */
+static void test_every_place(void **state)
+{
+	const struct golden *g;
+	static uint8_t table[65536];
+	uint32_t addr, end, checked = 0, with_columns = 0;
+	long want[4];
+	size_t i, len;
+	char *at;
+	int k;
+
+	for (i = 0; i < GOLDEN_CNT; i++) {
+		g = &goldens[i];
+		if (!*g->places)
+			continue;
+		len = unhex(g->table, table);
+		strtoul(g->places, &at, 10);
+		for (addr = 0; addr < g->code_len;) {
+			for (k = 0; k < 4; k++)
+				want[k] = strtol(at + 1, &at, 10);
+			end = *at ? (uint32_t)strtoul(at, &at, 10) : g->code_len;
+			for (; addr < end; addr += 2, checked++) {
+				struct line_place got = lines_place(PY_LINES_ENTRIES, table, len,
+								    g->firstlineno, addr);
+
+				assert_int_equal(got.line, want[0] < 0 ? LINE_NONE : want[0]);
+				assert_int_equal(got.end_line, want[1] < 0 ? 0 : want[1]);
+				assert_int_equal(got.column, want[2] + 1);
+				assert_int_equal(got.end_column, want[3] + 1);
+				with_columns += got.column != 0;
+			}
+		}
+	}
+	print_message("%u addresses, %u with columns\n", checked, with_columns);
+	assert_true(checked > 2000 && with_columns > 1500);
 }
 
 /* Whatever a table is cut to, what is still said agrees with the whole one or is LINE_OFF. An
@@ -145,6 +183,9 @@ static void test_deltas(void **state)
 	assert_int_equal(LOOKUP(PY_LINES_DELTAS, INT32_MIN, 0, 2, 0x81), LINE_OFF);
 }
 
+#define PLACE(addr, ...)                                                \
+	lines_place(PY_LINES_ENTRIES, (const uint8_t[]){ __VA_ARGS__ }, \
+		    sizeof((const uint8_t[]){ __VA_ARGS__ }), 5, addr)
 #define HEAD(code, units) (0x80 | (code) << 3 | ((units)-1))
 
 static void test_entries(void **state)
@@ -158,6 +199,17 @@ static void test_entries(void **state)
 	assert_int_equal(LOOKUP(PY_LINES_ENTRIES, 5, 4, HEAD(15, 2), HEAD(11, 8), 0, 0), 6);
 	assert_int_equal(LOOKUP(PY_LINES_ENTRIES, 5, 19, HEAD(15, 2), HEAD(11, 8), 0, 0), 6);
 	assert_int_equal(LOOKUP(PY_LINES_ENTRIES, 5, 20, HEAD(15, 2), HEAD(11, 8), 0, 0), LINE_OFF);
+	/* columns that are cut, or none, are not known; the line is */
+	assert_int_equal(PLACE(0, HEAD(0, 1)).column, 0);
+	assert_int_equal(PLACE(0, HEAD(0, 1)).line, 5);
+	assert_int_equal(PLACE(0, HEAD(3, 1), 0x72).column, 32);
+	assert_int_equal(PLACE(0, HEAD(3, 1), 0x72).end_column, 34);
+	assert_int_equal(PLACE(0, HEAD(11, 1), 4).column, 0);
+	assert_int_equal(PLACE(0, HEAD(11, 1), 4, 0x80).column, 0);
+	assert_int_equal(PLACE(0, HEAD(14, 1), 0, 2, 0, 3).column, 0);
+	assert_int_equal(PLACE(0, HEAD(14, 1), 0, 2, 0, 3).end_column, 3);
+	assert_int_equal(PLACE(0, HEAD(14, 1), 0, 2, 0, 3).end_line, 7);
+	assert_int_equal(PLACE(0, HEAD(14, 1), 0, 0x7f, 0x7f).end_line, 5);
 	/* line 0: a module's RESUME (3.11+) */
 	assert_int_equal(LOOKUP(PY_LINES_ENTRIES, 1, 0, HEAD(13, 1), 3), 0);
 	/* an entry that does not begin as one, a varint that is cut, one that does not end */
@@ -179,9 +231,10 @@ static void test_unknown_encoding(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_every_address), cmocka_unit_test(test_cut_tables),
-		cmocka_unit_test(test_lnotab),        cmocka_unit_test(test_deltas),
-		cmocka_unit_test(test_entries),       cmocka_unit_test(test_unknown_encoding),
+		cmocka_unit_test(test_every_address),    cmocka_unit_test(test_every_place),
+		cmocka_unit_test(test_cut_tables),       cmocka_unit_test(test_lnotab),
+		cmocka_unit_test(test_deltas),           cmocka_unit_test(test_entries),
+		cmocka_unit_test(test_unknown_encoding),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

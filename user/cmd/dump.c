@@ -21,20 +21,14 @@
 #include "base/err.h"
 #include "base/text.h"
 #include "cmd/cmd.h"
+#include "cmd/dump.h"
 #include "cmd/snapshot.h"
 #include "model/remarks.h"
 #include "os/family.h"
 
-#define PIDS_MAX    1023
 #define TEXT_MAX    (256u << 20) /* of one process: every frame of every thread fits */
+#define KEY_COLUMNS 0x100        /* an option without a letter */
 #define JSON_FORMAT 1            /* raised when a field changes its meaning or goes */
-
-struct dump {
-	pid_t pids[PIDS_MAX];
-	int pid_cnt;
-	bool json, children, functions;
-	int shown; /* processes so far */
-};
 
 static const char *const does_words[] = {
 	[THREAD_ACTIVE] = "active",
@@ -110,10 +104,30 @@ static void marks_text(uint32_t flags, struct buf *out)
 			buf_fmt(out, "    %s\n", flag_texts[i].mark);
 }
 
+void dump_frame_text(const struct dump *d, const struct snapshot *s, const struct py_frame *frame,
+		     int indent, struct buf *out)
+{
+	struct snapshot_frame f;
+
+	if (!snapshot_frame(s, frame, &f))
+		return;
+	buf_fmt(out, "%*s", indent, "");
+	text_terminal(out, f.func);
+	if (*f.file) {
+		buf_str(out, " (");
+		text_terminal(out, f.file);
+		if (f.line && !d->functions)
+			buf_fmt(out, ":%d", f.line);
+		if (d->columns && f.place.column && !d->functions)
+			buf_fmt(out, ":%d", f.place.column);
+		buf_str(out, ")");
+	}
+	buf_str(out, "\n");
+}
+
 static void thread_text(const struct dump *d, const struct snapshot *s,
 			const struct snapshot_thread *t, struct buf *out)
 {
-	struct snapshot_frame frame;
 	uint32_t i;
 
 	buf_fmt(out, "\nThread %d (%s%s): \"", t->tid, does_words[t->does],
@@ -122,18 +136,12 @@ static void thread_text(const struct dump *d, const struct snapshot *s,
 	buf_str(out, "\"\n");
 	wait_text(t, out);
 	for (i = 0; i < t->stack.frame_cnt; i++) {
-		if (!snapshot_frame(s, &t->stack.frames[i], &frame))
-			continue;
-		buf_str(out, "    ");
-		text_terminal(out, frame.func);
-		if (*frame.file) {
-			buf_str(out, " (");
-			text_terminal(out, frame.file);
-			if (frame.line && !d->functions)
-				buf_fmt(out, ":%d", frame.line);
-			buf_str(out, ")");
+		dump_frame_text(d, s, &t->stack.frames[i], 4, out);
+		if (t->task != UINT32_MAX && i == t->stack.seek_at) {
+			buf_str(out, "    [task ");
+			dump_task_name(s, t->task, out);
+			buf_str(out, "]\n");
 		}
-		buf_str(out, "\n");
 	}
 	marks_text(t->stack.flags, out);
 }
@@ -147,13 +155,15 @@ static void process_text(const struct dump *d, const struct snapshot *s, struct 
 	head_text(s, out);
 	for (i = 0; i < s->thread_cnt; i++)
 		thread_text(d, s, &s->threads[i], out);
+	if (d->tasks)
+		dump_tasks_text(d, s, out);
 	if (s->gone_cnt)
 		buf_fmt(out, "\n%d threads ended while they were looked at\n", s->gone_cnt);
 }
 
 /* --- for programs --- */
 
-static void json_key(struct buf *out, const char *key, const char *text)
+void dump_key_json(struct buf *out, const char *key, const char *text)
 {
 	buf_fmt(out, "\"%s\":", key);
 	if (text)
@@ -167,6 +177,53 @@ static const char *bool_word(bool value)
 	return value ? "true" : "false";
 }
 
+void dump_marks_json(uint32_t flags, struct buf *out)
+{
+	const char *comma = "";
+	size_t i;
+
+	buf_str(out, "[");
+	for (i = 0; i < FLAG_TEXT_CNT; i++)
+		if (flags & flag_texts[i].flag) {
+			buf_fmt(out, "%s\"%s\"", comma, flag_texts[i].mark);
+			comma = ",";
+		}
+	buf_str(out, "]");
+}
+
+/* 0 is none */
+static void number_json(struct buf *out, const char *key, int32_t number)
+{
+	if (number)
+		buf_fmt(out, ",\"%s\":%d", key, number);
+	else
+		buf_fmt(out, ",\"%s\":null", key);
+}
+
+void dump_frame_json(const struct dump *d, const struct snapshot *s, const struct py_frame *frame,
+		     const char **comma, struct buf *out)
+{
+	struct snapshot_frame f;
+
+	if (!snapshot_frame(s, frame, &f))
+		return;
+	buf_fmt(out, "%s\n{", *comma);
+	*comma = ",";
+	dump_key_json(out, "function", f.func);
+	buf_str(out, ",");
+	dump_key_json(out, "file", f.file);
+	buf_str(out, ",");
+	dump_key_json(out, "path", f.path);
+	if (!d->functions)
+		buf_fmt(out, ",\"line\":%d", f.line);
+	if (d->columns && !d->functions) {
+		number_json(out, "column", f.place.column);
+		number_json(out, "end_line", f.place.end_line);
+		number_json(out, "end_column", f.place.end_column);
+	}
+	buf_str(out, "}");
+}
+
 static void thread_json(const struct dump *d, const struct snapshot *s,
 			const struct snapshot_thread *t, struct buf *out)
 {
@@ -174,47 +231,33 @@ static void thread_json(const struct dump *d, const struct snapshot *s,
 		[THREAD_ACTIVE] = "active", [THREAD_IDLE] = "idle", [THREAD_WAITS_GIL] = "gil-wait"
 	};
 	const char *comma = "";
-	struct snapshot_frame frame;
 	char state[2] = { t->state };
 	uint32_t i;
 
 	buf_fmt(out, "{\"tid\":%d,", t->tid);
-	json_key(out, "name", t->name);
+	dump_key_json(out, "name", t->name);
 	buf_fmt(out,
 		",\"ident\":%" PRIu64 ",\"python\":%s,\"does\":\"%s\",\"state\":", t->thread_id,
 		bool_word(t->thread_id), words[t->does]);
 	text_json(out, state);
 	buf_fmt(out, ",\"has_gil\":%s,", s->gil.addr ? bool_word(t->has_gil) : "null");
-	json_key(out, "syscall", t->syscall);
+	dump_key_json(out, "syscall", t->syscall);
 	buf_str(out, ",\"fd\":");
 	if (t->fd >= 0)
 		buf_fmt(out, "%d", t->fd);
 	else
 		buf_str(out, "null");
 	buf_str(out, ",");
-	json_key(out, "fd_target", t->target);
-	buf_fmt(out, ",\"exact\":%s,\"marks\":[", bool_word(t->stack.truth == STACK_EXACT));
-	for (i = 0; i < FLAG_TEXT_CNT; i++)
-		if (t->stack.flags & flag_texts[i].flag) {
-			buf_fmt(out, "%s\"%s\"", comma, flag_texts[i].mark);
-			comma = ",";
-		}
-	buf_str(out, "],\"frames\":[");
-	comma = "";
-	for (i = 0; i < t->stack.frame_cnt; i++) {
-		if (!snapshot_frame(s, &t->stack.frames[i], &frame))
-			continue;
-		buf_fmt(out, "%s\n{", comma);
-		json_key(out, "function", frame.func);
-		buf_str(out, ",");
-		json_key(out, "file", frame.file);
-		buf_str(out, ",");
-		json_key(out, "path", frame.path);
-		if (!d->functions)
-			buf_fmt(out, ",\"line\":%d", frame.line);
-		buf_str(out, "}");
-		comma = ",";
-	}
+	dump_key_json(out, "fd_target", t->target);
+	buf_fmt(out, ",\"exact\":%s,\"marks\":", bool_word(t->stack.truth == STACK_EXACT));
+	dump_marks_json(t->stack.flags, out);
+	if (d->tasks && t->task != UINT32_MAX)
+		buf_fmt(out, ",\"task\":\"%#" PRIx64 "\"", s->tasks.list[t->task].addr);
+	else if (d->tasks)
+		buf_str(out, ",\"task\":null");
+	buf_str(out, ",\"frames\":[");
+	for (i = 0; i < t->stack.frame_cnt; i++)
+		dump_frame_json(d, s, &t->stack.frames[i], &comma, out);
 	buf_str(out, "]}");
 }
 
@@ -227,9 +270,9 @@ static void process_json(const struct dump *d, const struct snapshot *s, struct 
 		buf_fmt(out, "{\"format\":%d,\"uncoil\":\"%s\",\"processes\":[", JSON_FORMAT,
 			UNCOIL_VERSION);
 	buf_fmt(out, "%s\n{\"pid\":%d,", d->shown ? "," : "", s->pid);
-	json_key(out, "command", s->command);
+	dump_key_json(out, "command", s->command);
 	buf_fmt(out, ",\"python\":\"%s\",", python_version(s->py.hex, version));
-	json_key(out, "interpreter", s->py.path);
+	dump_key_json(out, "interpreter", s->py.path);
 	buf_fmt(out, ",\"gil_locked\":%s,\"gil_holder\":",
 		s->gil.addr ? bool_word(s->gil.locked) : "null");
 	if (s->gil_tid)
@@ -241,7 +284,12 @@ static void process_json(const struct dump *d, const struct snapshot *s, struct 
 		buf_str(out, i ? ",\n" : "\n");
 		thread_json(d, s, &s->threads[i], out);
 	}
-	buf_str(out, "]}");
+	buf_str(out, "]");
+	if (d->tasks) {
+		buf_str(out, ",");
+		dump_tasks_json(d, s, out);
+	}
+	buf_str(out, "}");
 }
 
 /* --- the command --- */
@@ -252,11 +300,15 @@ static int process_dump(struct dump *d, pid_t pid, struct err *err)
 	struct buf out;
 	int code;
 
-	code = snapshot_take(pid, &s, err);
+	code = snapshot_take(pid, d->tasks, &s, err);
 	if (code) {
 		snapshot_done(&s);
 		return code;
 	}
+	if (d->columns && s.layout.abi.lines != PY_LINES_ENTRIES)
+		fprintf(stderr,
+			"uncoil dump: CPython %d.%d of process %d tells no columns: 3.11 and later do\n",
+			s.layout.abi.major, s.layout.abi.minor, pid);
 	buf_init(&out, TEXT_MAX);
 	if (d->json)
 		process_json(d, &s, &out);
@@ -314,7 +366,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case 'p':
 		if (!cmd_number(arg, 1, 0x7fffffff, &pid))
 			exit(cmd_usage("dump", "'%s' is no process id", arg));
-		if (d->pid_cnt == PIDS_MAX)
+		if (d->pid_cnt == DUMP_PIDS_MAX)
 			exit(cmd_usage("dump", "%s is one process too many", arg));
 		for (i = 0; i < d->pid_cnt; i++)
 			if (d->pids[i] == (pid_t)pid)
@@ -329,6 +381,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case 'F':
 		d->functions = true;
+		return 0;
+	case KEY_COLUMNS:
+		d->columns = true;
+		return 0;
+	case 'a':
+		d->tasks = true;
 		return 0;
 	case ARGP_KEY_ARG:
 		exit(cmd_usage("dump", "'%s' is one word too many; a process is given as -p PID",
@@ -351,9 +409,13 @@ int cmd_dump(int argc, char **argv)
 {
 	static const struct argp_option options[] = {
 		{ "pid", 'p', "PID", 0, "Look at the process PID. Repeatable", 0 },
+		{ "async", 'a', 0, 0, "Show asyncio's tasks too: their stacks, and who awaits whom",
+		  0 },
 		{ "json", 'j', 0, 0, "Print JSON", 0 },
 		{ "subprocesses", 's', 0, 0, "Look at its descendants too", 0 },
 		{ "function", 'F', 0, 0, "Functions only, no line numbers", 0 },
+		{ "columns", KEY_COLUMNS, 0, 0,
+		  "Columns too: file.py:line:column (CPython 3.11 and later)", 0 },
 		{ 0 }
 	};
 	static const struct argp argp = { options, parse, "-p PID", doc, NULL, NULL, NULL };

@@ -17,7 +17,7 @@
 #define RING_MAX     (256u << 20)
 #define DURATION_MAX (366ull * 86400)
 
-enum { KEY_RING_SIZE = 0x100, KEY_TIMELINE, KEY_MODE, KEY_ROTATE };
+enum { KEY_RING_SIZE = 0x100, KEY_TIMELINE, KEY_MODE, KEY_ROTATE, KEY_COLUMNS };
 
 #define OUTPUT_OPTIONS                                                                                             \
 	{ "output",                                                                                                \
@@ -36,6 +36,12 @@ enum { KEY_RING_SIZE = 0x100, KEY_TIMELINE, KEY_MODE, KEY_ROTATE };
 		  1 },                                                                                             \
 		{ "threads", 't', 0, 0, "Put a frame for the process and the thread at the root", 2 },             \
 		{ "function", 'F', 0, 0, "Functions only, no line numbers", 2 },                                   \
+		{ "columns",                                                                                       \
+		  KEY_COLUMNS,                                                                                     \
+		  0,                                                                                               \
+		  0,                                                                                               \
+		  "Columns too: file.py:line:column (CPython 3.11 and later)",                                     \
+		  2 },                                                                                             \
 		{ "idle", 'i', 0, 0, "Waits for work too: event loops, accept", 2 },                               \
 	{                                                                                                          \
 		"quiet", 'q', 0, 0, "Print errors only", 3                                                         \
@@ -100,6 +106,9 @@ static error_t output_parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case 'F':
 		o->report.functions = true;
+		return 0;
+	case KEY_COLUMNS:
+		o->report.columns = true;
 		return 0;
 	case 'i':
 		o->report.idle = true;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
@@ -26,6 +27,9 @@
 /* How long may be waited for threads to be caught asleep: all of them, and one. */
 #define PATIENCE_NS     20000000ULL
 #define PATIENCE_ONE_NS 4000000ULL
+#define TASKS_READS     8
+#define TASKS_AGAIN_NS  1000000
+#define TASKS_READ_ONCE 10000  /* more than so many are not read again */
 #define CODES_MAX       200000 /* code objects whose names are read of one process */
 
 struct code_id {
@@ -144,7 +148,8 @@ bool snapshot_frame(const struct snapshot *s, const struct py_frame *frame,
 	ret_frame->func = code->py.name;
 	ret_frame->file = code->file;
 	ret_frame->path = code->py.filename;
-	ret_frame->line = code_line(&s->layout.abi, &code->py, frame->lasti);
+	ret_frame->place = code_place(&s->layout.abi, &code->py, frame->lasti);
+	ret_frame->line = ret_frame->place.line;
 	return !code_is_shim(&code->py);
 }
 
@@ -217,6 +222,121 @@ static void wait_of(const struct snapshot *s, struct mem *mem, struct snapshot_t
 	t->target = link_of(s->pid, name);
 }
 
+/* --- tasks --- */
+
+/* Which threads slept while the tasks were read. */
+struct moments {
+	struct moment {
+		pid_t tid;
+		uint64_t runs;
+		bool slept;
+	} * list;
+	int cnt;
+};
+
+static void moments_begin(pid_t pid, struct moments *m)
+{
+	struct task_syscall at;
+	int i;
+
+	for (i = 0; i < m->cnt; i++)
+		m->list[i].slept = !task_runs(pid, m->list[i].tid, &m->list[i].runs) &&
+				   task_blocked(pid, m->list[i].tid, &at) == 1;
+}
+
+static void moments_end(pid_t pid, struct moments *m)
+{
+	uint64_t runs;
+	int i;
+
+	for (i = 0; i < m->cnt; i++)
+		m->list[i].slept = m->list[i].slept && !task_runs(pid, m->list[i].tid, &runs) &&
+				   runs == m->list[i].runs;
+}
+
+static bool moments_slept(const struct moments *m, pid_t tid)
+{
+	int i;
+
+	for (i = 0; i < m->cnt; i++)
+		if (m->list[i].tid == tid)
+			return m->list[i].slept;
+	return false;
+}
+
+/* Threads that have tasks must sleep for these to be of one moment; the others may run. */
+static bool tasks_slept(const struct snapshot *s, const struct moments *m, const struct buf *list)
+{
+	const struct stack_thread *thread;
+	struct task_info info;
+	uint32_t i;
+	int k;
+
+	for (k = 0; k < m->cnt; k++) {
+		if (m->list[k].slept || task_info(s->pid, m->list[k].tid, &info))
+			continue;
+		thread = stack_thread_of(list, info.ns_tid);
+		for (i = 0; thread && i < s->tasks.cnt; i++)
+			if (s->tasks.list[i].thread_id == thread->thread_id)
+				return false;
+	}
+	return true;
+}
+
+static int tasks_look(struct snapshot *s, struct mem *mem, const struct buf *list,
+		      struct moments *m)
+{
+	static const struct timespec again = { .tv_nsec = TASKS_AGAIN_NS };
+	struct task_where where;
+	struct err err = {};
+	int i, code;
+
+	code = tasks_where(s->pid, &s->py, &s->layout.abi, &where, &err);
+	if (code) {
+		snprintf(s->no_tasks, sizeof(s->no_tasks), "%s",
+			 code == -ENOENT ? "asyncio is not loaded" : err.msg);
+		return 0;
+	}
+	for (i = 0; i < TASKS_READS; i++) {
+		if (i) {
+			tasks_done(&s->tasks);
+			nanosleep(&again, NULL);
+		}
+		moments_begin(s->pid, m);
+		code = tasks_read(mem, &s->layout.abi, &s->cfg, &s->py, &where, list,
+				  TASK_READS_MAX, &s->tasks);
+		if (code)
+			return code;
+		moments_end(s->pid, m);
+		if (s->tasks.cnt > TASKS_READ_ONCE || tasks_slept(s, m, list))
+			break;
+	}
+	return codes_learn(s, mem, &s->tasks.stack);
+}
+
+/* The task that runs in a thread; UINT32_MAX: none. */
+static uint32_t task_running(const struct snapshot *s, uint64_t thread_id)
+{
+	uint32_t i;
+
+	for (i = 0; i < s->tasks.cnt; i++)
+		if (s->tasks.list[i].state == CORO_RUNNING &&
+		    s->tasks.list[i].thread_id == thread_id)
+			return i;
+	return UINT32_MAX;
+}
+
+const struct snapshot_thread *snapshot_task_thread(const struct snapshot *s, uint32_t task)
+{
+	uint64_t thread_id = s->tasks.list[task].thread_id;
+	int i;
+
+	for (i = 0; thread_id && i < s->thread_cnt; i++)
+		if (s->threads[i].thread_id == thread_id)
+			return &s->threads[i];
+	return NULL;
+}
+
 /* --- threads --- */
 
 static char *name_of(const struct snapshot *s, struct mem *mem, const struct buf *named,
@@ -235,14 +355,16 @@ static char *name_of(const struct snapshot *s, struct mem *mem, const struct buf
 
 /* 1: looked at; 0: it has ended; -errno */
 static int thread_look(struct snapshot *s, struct mem *mem, const struct buf *list,
-		       const struct buf *named, pid_t tid, uint64_t patience_ns)
+		       const struct buf *named, const struct moments *moments, pid_t tid,
+		       uint64_t patience_ns)
 {
 	struct snapshot_thread *t = &s->threads[s->thread_cnt];
+	uint32_t running = UINT32_MAX;
 	const struct stack_thread *thread;
 	struct task_info info;
 	int err;
 
-	*t = (struct snapshot_thread){ .tid = tid, .fd = -1 };
+	*t = (struct snapshot_thread){ .tid = tid, .fd = -1, .task = UINT32_MAX };
 	err = task_info(s->pid, tid, &info);
 	if (err)
 		return err == -ESRCH ? 0 : err;
@@ -251,6 +373,10 @@ static int thread_look(struct snapshot *s, struct mem *mem, const struct buf *li
 	thread = stack_thread_of(list, info.ns_tid);
 	t->state = info.state;
 	s->thread_cnt++;
+	if (thread)
+		running = task_running(s, thread->thread_id);
+	if (running != UINT32_MAX)
+		t->stack.seek = s->tasks.list[running].frame;
 	err = stack_read(mem, &s->layout.abi, &s->cfg, s->pid, tid, thread, STACK_FRAMES_MAX,
 			 patience_ns, &t->stack);
 	if (err == -ESRCH) {
@@ -262,8 +388,11 @@ static int thread_look(struct snapshot *s, struct mem *mem, const struct buf *li
 		return err;
 	if (thread) {
 		t->thread_id = thread->thread_id;
+		t->slept = moments_slept(moments, tid);
 		t->has_gil = s->gil.locked && s->gil.holder == thread->tstate;
 	}
+	if (t->stack.seek && t->stack.seek_at < t->stack.frame_cnt)
+		t->task = running;
 	if (t->has_gil)
 		s->gil_tid = tid;
 	if (t->stack.truth == STACK_EXACT)
@@ -284,6 +413,7 @@ static int tid_order(const void *a, const void *b)
 static int threads_look(struct snapshot *s, struct mem *mem, uint64_t interp)
 {
 	uint64_t patience_ns = PATIENCE_NS;
+	struct moments moments = {};
 	struct buf list, named;
 	pid_t *tids = NULL;
 	int cnt, i, err = 0;
@@ -293,37 +423,44 @@ static int threads_look(struct snapshot *s, struct mem *mem, uint64_t interp)
 		return cnt;
 	qsort(tids, cnt, sizeof(*tids), tid_order); /* the main thread's is the least, as a rule */
 	s->threads = calloc(cnt ? cnt : 1, sizeof(*s->threads));
-	if (!s->threads) {
+	moments.list = calloc(cnt ? cnt : 1, sizeof(*moments.list));
+	if (!s->threads || !moments.list) {
+		free(moments.list);
 		free(tids);
 		return -ENOMEM;
 	}
+	for (i = 0; i < cnt && s->with_tasks; i++)
+		moments.list[moments.cnt++].tid = tids[i];
 	buf_init(&list, STACK_THREADS_BYTES_MAX);
 	buf_init(&named, THREADS_LIST_BYTES_MAX);
 	/* what can't be read is not there: the thread is then called not Python's */
 	stack_threads(mem, &s->layout.abi, &s->cfg, &list);
 	threads_list(mem, &s->layout.abi, interp, &named);
+	if (s->with_tasks)
+		err = tasks_look(s, mem, &list, &moments);
 	if (cnt)
 		patience_ns /= cnt;
 	if (patience_ns > PATIENCE_ONE_NS)
 		patience_ns = PATIENCE_ONE_NS;
 	for (i = 0; i < cnt && err >= 0; i++) {
-		err = thread_look(s, mem, &list, &named, tids[i], patience_ns);
+		err = thread_look(s, mem, &list, &named, &moments, tids[i], patience_ns);
 		s->gone_cnt += !err;
 	}
 	buf_done(&list);
 	buf_done(&named);
+	free(moments.list);
 	free(tids);
 	return err < 0 ? err : 0;
 }
 
-int snapshot_take(pid_t pid, struct snapshot *ret_snapshot, struct err *err)
+int snapshot_take(pid_t pid, bool with_tasks, struct snapshot *ret_snapshot, struct err *err)
 {
 	struct snapshot *s = ret_snapshot;
 	struct layout_proof proof;
 	struct mem_process mem;
 	int code;
 
-	*s = (struct snapshot){ .pid = pid };
+	*s = (struct snapshot){ .pid = pid, .with_tasks = with_tasks };
 	code = proc_require(pid, err);
 	if (!code)
 		code = python_find(pid, &s->py, err);
@@ -364,6 +501,7 @@ void snapshot_done(struct snapshot *s)
 		free(s->threads[i].target);
 	}
 	free(s->threads);
+	tasks_done(&s->tasks);
 	HASH_ITER (hh, s->codes, code, next) {
 		HASH_DEL(s->codes, code);
 		code_done(&code->py);

@@ -17,6 +17,7 @@
 #include "python/gil.h"
 #include "python/layout.h"
 #include "python/stack.h"
+#include "python/tasks.h"
 
 struct err;
 
@@ -38,6 +39,10 @@ struct snapshot_thread {
 	const char *syscall; /* NULL: not known, or in none */
 	int fd;              /* that it waits for; -1: none, or several */
 	char *target;        /* what that is: "socket:[1234]"; NULL: not known */
+	/* With tasks: */
+	uint32_t task; /* the one that runs in it, which begins at stack.frames[stack.seek_at];
+			* UINT32_MAX: none that is known */
+	bool slept;    /* from before its tasks were read to after: they are of one moment */
 };
 
 /* A code object, under its address and check. */
@@ -57,6 +62,9 @@ struct snapshot {
 	int thread_cnt;
 	int gone_cnt; /* threads that ended while they were looked at */
 	struct snapshot_code *codes;
+	bool with_tasks; /* tasks were asked for */
+	struct tasks tasks;
+	char no_tasks[1024]; /* why there are none; "": see tasks */
 };
 
 struct snapshot_frame {
@@ -64,12 +72,17 @@ struct snapshot_frame {
 	const char *file; /* as shown */
 	const char *path; /* in full */
 	int32_t line;     /* 0: none */
+	struct line_place place; /* 3.11+: the columns of it */
 };
 
 /* 0, or -errno with a sentence: no process, no Python, one that is not supported, no permission.
+ * `with_tasks`: asyncio's too; that there is no asyncio in the process is no error.
  * snapshot_done() is due in any case. */
-int snapshot_take(pid_t pid, struct snapshot *ret_snapshot, struct err *err);
+int snapshot_take(pid_t pid, bool with_tasks, struct snapshot *ret_snapshot, struct err *err);
 void snapshot_done(struct snapshot *s);
+
+/* The thread whose loop the task belongs to; NULL: not known. */
+const struct snapshot_thread *snapshot_task_thread(const struct snapshot *s, uint32_t task);
 
 /* What a frame is called. False for one that the interpreter put there for itself. */
 bool snapshot_frame(const struct snapshot *s, const struct py_frame *frame,

@@ -96,6 +96,7 @@ uint32_t profile__stacks(const struct profile *p);
 struct report_options {
 	bool threads;   /* -t: first frames for process and thread */
 	bool functions; /* -F: no lines */
+	bool columns;   /* --columns: lines are told apart by column (3.11+) */
 	bool idle;      /* -i: waits for work too (model/wait.h) */
 	bool timeline;  /* make report.events */
 };

@@ -108,6 +108,20 @@ static void remarks_of_stacks(struct remarks *r)
 	remark(r, lines_cut, "samples in functions whose line table was only partly read", false);
 }
 
+static void remarks_of_columns(struct remarks *r, const struct report_options *options)
+{
+	const struct stack *stack;
+	struct image *image;
+	uint64_t count = 0;
+
+	for (stack = r->profile->stacks; stack && options->columns; stack = stack->hh.next) {
+		HASH_FIND(hh, r->profile->images, &stack->id.image, sizeof(stack->id.image), image);
+		if (image && stack->leaf && image->abi.lines != PY_LINES_ENTRIES)
+			count += stack->count;
+	}
+	remark(r, count, "samples without columns: CPython tells them from 3.11 on", false);
+}
+
 static void remarks_of_waits(struct remarks *r, const struct report_options *options)
 {
 	const struct profile *p = r->profile;
@@ -205,6 +219,7 @@ struct report_remark *remarks_new(const struct profile *p, const struct report_o
 	remarks_of_stacks(&r);
 	remarks_of_ticks(&r);
 	remarks_of_refused(&r);
+	remarks_of_columns(&r, options);
 	remarks_of_waits(&r, options);
 	remarks_of_rest(&r);
 	*ret_cnt = r.cnt;

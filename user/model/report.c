@@ -57,6 +57,7 @@ static struct report_node *child(struct built *b, struct report_node *parent,
 	key.file = like->file;
 	key.path = like->path;
 	key.kind_line = (uint64_t)like->kind << 32 | (uint32_t)like->line;
+	key.column = (uint32_t)like->column;
 	HASH_FIND(hh, b->nodes, &key, sizeof(key), t);
 	if (t)
 		return &t->node;
@@ -91,10 +92,12 @@ static struct report_node *label(struct built *b, struct report_node *parent, en
 }
 
 static struct report_node *frame(struct built *b, struct report_node *parent,
-				 const struct image *image, const struct node *node, bool lines)
+				 const struct image *image, const struct node *node,
+				 const struct report_options *options)
 {
 	const struct code *code = node->id.code;
 	struct report_node like = {};
+	struct line_place place;
 	enum frame_kind kind;
 	const char *shown;
 
@@ -106,8 +109,11 @@ static struct report_node *frame(struct built *b, struct report_node *parent,
 	like.path = intern(b, code->py.filename);
 	like.file = intern(b, shown);
 	like.first_line = code->py.firstlineno > 0 ? code->py.firstlineno : 0;
-	if (lines && image)
-		like.line = code_line(&image->abi, &code->py, node->id.lasti);
+	if (!options->functions && image) {
+		place = code_place(&image->abi, &code->py, node->id.lasti);
+		like.line = place.line;
+		like.column = options->columns ? place.column : 0;
+	}
 	return parent ? child(b, parent, &like) : NULL;
 }
 
@@ -193,7 +199,7 @@ static void stack_add(struct built *b, const struct profile *p, const struct sta
 		path[depth++] = node;
 	while (depth-- > 0)
 		if (!is_shim(path[depth]->id.code))
-			at = frame(b, at, image, path[depth], !options->functions);
+			at = frame(b, at, image, path[depth], options);
 	if (!at)
 		return; /* out of memory: report_new() fails */
 	if (b->leaves)
@@ -241,7 +247,9 @@ static int node_order(const void *pa, const void *pb)
 		order = report_text_order(a->path, b->path);
 	if (!order)
 		order = a->kind - b->kind;
-	return order ? order : (a->line > b->line) - (a->line < b->line);
+	if (!order)
+		order = (a->line > b->line) - (a->line < b->line);
+	return order ? order : (a->column > b->column) - (a->column < b->column);
 }
 
 /* Puts each node's children into the canonical order. */

@@ -37,6 +37,7 @@ struct report_node {
 	const char *file;   /* as shown (shortened); "" for kinds without a file */
 	const char *path;   /* co_filename in full; "" likewise */
 	int32_t line;       /* 0 = none, or not asked for (-F) */
+	int32_t column;     /* --columns: in bytes of UTF-8, from 1; 0 = none, or not asked for */
 	int32_t first_line; /* of the function: co_firstlineno; 0 = not known */
 	int32_t id;         /* FRAME_PROCESS: pid; FRAME_THREAD: tid; else 0 */
 	const char *name;   /* of that process or thread; NULL for other kinds */

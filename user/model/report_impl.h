@@ -15,7 +15,7 @@ struct text {
 struct child_key {
 	struct report_node *parent;
 	const char *func, *file, *path;
-	uint64_t kind_line;
+	uint64_t kind_line, column;
 };
 
 struct function_key {

@@ -18,7 +18,6 @@
 #include "base/text.h"
 #include "check.h"
 #include "events.h"
-#include "python/lines.h"
 #include "python/mem.h"
 #include "python/object.h"
 #include "python/object_read.h"
@@ -309,28 +308,33 @@ static bool lnotab_reaches(const struct py_code *code, uint32_t addr)
 	return addr < end;
 }
 
-int32_t code_line(const struct py_abi *abi, const struct py_code *code, uint32_t lasti)
+struct line_place code_place(const struct py_abi *abi, const struct py_code *code, uint32_t lasti)
 {
 	/* what is no line in the table is none in the header either */
 	int32_t first = code->firstlineno > 0 ? code->firstlineno : 0;
+	struct line_place place = { .line = first };
 	uint32_t addr = lasti;
-	int32_t line;
 
 	/* EV_LASTI_NONE, and anything else before the first instruction: f_lasti is -1 there (3.8 -
 	 * 3.10), prev_instr one unit before the bytecode (3.11, 3.12: -2) */
 	if (lasti >> 31 || !code->lines_len)
-		return first;
+		return place;
 	/* f_lasti counts code units in 3.10 only: Include/cpython/frameobject.h. The product fits:
 	 * the top bit is clear. */
 	if (abi->lines == PY_LINES_DELTAS)
 		addr = lasti * 2;
 	if (abi->lines == PY_LINES_LNOTAB && code->lines_cut && !lnotab_reaches(code, addr))
-		return 0;
-	line = lines_lookup(abi->lines, code->lines, code->lines_len, code->firstlineno, addr);
-	if (line == LINE_NONE)
-		return 0;
-	if (line ==
-	    LINE_OFF) /* behind the table's end: no line, if that is only where it was cut */
-		return code->lines_cut ? 0 : first;
-	return line;
+		return (struct line_place){};
+	place = lines_place(abi->lines, code->lines, code->lines_len, code->firstlineno, addr);
+	if (place.line == LINE_NONE)
+		place.line = 0;
+	/* behind the table's end: no line, if that is only where it was cut */
+	if (place.line == LINE_OFF)
+		place.line = code->lines_cut ? 0 : first;
+	return place;
+}
+
+int32_t code_line(const struct py_abi *abi, const struct py_code *code, uint32_t lasti)
+{
+	return code_place(abi, code, lasti).line;
 }

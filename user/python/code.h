@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "python/lines.h"
 #include "python/offsets.h"
 
 struct mem;
@@ -79,6 +80,9 @@ int code_read(struct mem *mem, const struct py_abi *abi, uint64_t code, struct b
 /* Line for an instruction: `lasti` as in struct py_frame (bpf/events.h). Returns firstlineno where
  * there is no table to tell, or before the first instruction; 0 for "no line", and where a table
  * that was cut does not reach. */
+struct line_place code_place(const struct py_abi *abi, const struct py_code *code, uint32_t lasti);
+
+/* Its line alone. */
 int32_t code_line(const struct py_abi *abi, const struct py_code *code, uint32_t lasti);
 
 #endif

@@ -33,7 +33,17 @@ struct candidates {
 	int maps_seen;
 };
 
-enum { SYM_RUNTIME, SYM_CODE_TYPE, SYM_STR_TYPE, SYM_VERSION, SYM_DEBUG, SYM_MAX };
+enum {
+	SYM_RUNTIME,
+	SYM_CODE_TYPE,
+	SYM_STR_TYPE,
+	SYM_CORO_TYPE,
+	SYM_GEN_TYPE,
+	SYM_ASYNC_GEN_TYPE,
+	SYM_VERSION,
+	SYM_DEBUG,
+	SYM_MAX,
+};
 
 const char *python_version(uint32_t hex, char text[static 24])
 {
@@ -216,9 +226,14 @@ static int candidate_try(pid_t pid, const struct candidate *c, struct py_files *
 {
 	struct py_file file = {};
 	struct elf_symbol symbols[SYM_MAX] = {
-		[SYM_RUNTIME] = { "_PyRuntime" },         [SYM_CODE_TYPE] = { "PyCode_Type" },
-		[SYM_STR_TYPE] = { "PyUnicode_Type" },    [SYM_VERSION] = { "Py_Version" },
+		[SYM_RUNTIME] = { "_PyRuntime" },
+		[SYM_CODE_TYPE] = { "PyCode_Type" },
+		[SYM_STR_TYPE] = { "PyUnicode_Type" },
+		[SYM_VERSION] = { "Py_Version" },
 		[SYM_DEBUG] = { "_Py_NegativeRefcount" },
+		[SYM_CORO_TYPE] = { "PyCoro_Type" },
+		[SYM_GEN_TYPE] = { "PyGen_Type" },
+		[SYM_ASYNC_GEN_TYPE] = { "PyAsyncGen_Type" },
 	};
 	struct mem_process mem;
 	char cookie[8] = "";
@@ -259,6 +274,9 @@ static int candidate_try(pid_t pid, const struct candidate *c, struct py_files *
 	found->runtime = symbols[SYM_RUNTIME].value + found->bias;
 	found->code_type = symbols[SYM_CODE_TYPE].value + found->bias;
 	found->str_type = symbols[SYM_STR_TYPE].value + found->bias;
+	found->coro_type = symbols[SYM_CORO_TYPE].value + found->bias;
+	found->gen_type = symbols[SYM_GEN_TYPE].value + found->bias;
+	found->async_gen_type = symbols[SYM_ASYNC_GEN_TYPE].value + found->bias;
 	found->is_debug = symbols[SYM_DEBUG].value != 0;
 	code = version_read(pid, elf, &symbols[SYM_VERSION], found);
 	if (code == -ENOTSUP)

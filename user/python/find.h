@@ -16,17 +16,18 @@
 struct err;
 
 struct py_found {
-	uint32_t hex;        /* PY_VERSION_HEX: 0x030b02f0 is 3.11.2 */
-	bool hex_from_text;  /* before 3.11: from the version string in .rodata */
-	bool is_shared;      /* in a libpython; else in the executable */
-	bool is_debug;       /* --with-pydebug */
-	bool debug_offsets;  /* _PyRuntime begins with the debug offsets' cookie */
-	uint64_t bias;       /* load address minus link address */
-	uint64_t runtime;    /* addresses in the process: _PyRuntime, */
-	uint64_t code_type;  /* PyCode_Type, */
-	uint64_t str_type;   /* PyUnicode_Type */
-	uint64_t dev, inode; /* identity of the file */
-	char path[512];      /* as mapped, escaped for a terminal; for people only */
+	uint32_t hex;       /* PY_VERSION_HEX: 0x030b02f0 is 3.11.2 */
+	bool hex_from_text; /* before 3.11: from the version string in .rodata */
+	bool is_shared;     /* in a libpython; else in the executable */
+	bool is_debug;      /* --with-pydebug */
+	bool debug_offsets; /* _PyRuntime begins with the debug offsets' cookie */
+	uint64_t bias;      /* load address minus link address */
+	uint64_t runtime;   /* addresses in the process: _PyRuntime, */
+	uint64_t code_type; /* PyCode_Type, */
+	uint64_t str_type;  /* PyUnicode_Type */
+	uint64_t coro_type, gen_type, async_gen_type; /* PyCoro_Type, PyGen_Type, PyAsyncGen_Type */
+	uint64_t dev, inode;                          /* identity of the file */
+	char path[512]; /* as mapped, escaped for a terminal; for people only */
 };
 
 /* Files that were looked into and define no _PyRuntime, to be zeroed at first. When it is full it

@@ -23,6 +23,23 @@ void mem_process_init(struct mem_process *m, pid_t pid)
 	m->pid = pid;
 }
 
+static int limited_read(struct mem *mem, uint64_t addr, void *ret_data, size_t len)
+{
+	struct mem_limited *m = (struct mem_limited *)mem;
+
+	if (!m->left) {
+		m->ran_out = true;
+		return -EFAULT;
+	}
+	m->left--;
+	return m->of->read(m->of, addr, ret_data, len);
+}
+
+void mem_limited_init(struct mem_limited *m, struct mem *of, uint64_t reads_max)
+{
+	*m = (struct mem_limited){ { limited_read }, of, reads_max };
+}
+
 int mem_read(struct mem *mem, uint64_t addr, void *ret_data, size_t len)
 {
 	return mem->read(mem, addr, ret_data, len);

@@ -6,6 +6,7 @@
 #ifndef UNCOIL_PYTHON_MEM_H
 #define UNCOIL_PYTHON_MEM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -23,6 +24,17 @@ struct mem_process {
 
 /* A live process, read by process_vm_readv(2): the target is neither stopped nor written to. */
 void mem_process_init(struct mem_process *m, pid_t pid);
+
+/* Another memory through which only so many reads go; then each is -EFAULT, and ran_out is set. For
+ * readers that follow what a hostile target leads them to. */
+struct mem_limited {
+	struct mem mem;
+	struct mem *of;
+	uint64_t left;
+	bool ran_out;
+};
+
+void mem_limited_init(struct mem_limited *m, struct mem *of, uint64_t reads_max);
 
 int mem_read(struct mem *mem, uint64_t addr, void *ret_data, size_t len);
 int mem_u64(struct mem *mem, uint64_t addr, uint64_t *ret_value);

@@ -71,7 +71,29 @@
 	X(frame_tlbc, frame, "_PyInterpreterFrame.tlbc_index (free-threaded), or none")          \
 	X(code_tlbc, code, "PyCodeObject.co_tlbc (free-threaded), or none")                      \
 	X(long_tag, int, "PyLongObject.long_value.lv_tag (3.12+), ob_size")                      \
-	X(long_digits, int, "PyLongObject.long_value.ob_digit (3.12+), ob_digit")
+	X(long_digits, int, "PyLongObject.long_value.ob_digit (3.12+), ob_digit")                \
+	X(gen_frame, gen, "PyGenObject.gi_iframe (3.11+), gi_frame")                             \
+	X(gen_state, gen, "gi_frame_state (3.11+), PyFrameObject.f_state (3.10), gi_running")    \
+	X(gen_created, gen, "FRAME_CREATED as a byte (3.10+), no offset")                        \
+	X(gen_suspended, gen, "FRAME_SUSPENDED as a byte (3.10+), no offset")                    \
+	X(gen_awaits, gen, "FRAME_SUSPENDED_YIELD_FROM as a byte (3.13+), no offset")            \
+	X(gen_executing, gen, "FRAME_EXECUTING as a byte (3.10+), no offset")                    \
+	X(frame_stack, frame, "localsplus (3.11-3.13), f_valuestack (3.10), or none")            \
+	X(frame_stacktop, frame,                                                                 \
+	  "stackpointer (3.14+), stacktop (3.11-3.13), f_stackdepth (3.10), f_stacktop")         \
+	X(code_code, code, "PyCodeObject.co_code (before 3.11), or none")                        \
+	X(type_name, type, "PyTypeObject.tp_name")                                               \
+	X(type_base, type, "PyTypeObject.tp_base")                                               \
+	X(type_weaklistoffset, type, "PyTypeObject.tp_weaklistoffset")                           \
+	X(set_mask, set, "PySetObject.mask")                                                     \
+	X(set_table, set, "PySetObject.table")                                                   \
+	X(list_items, list, "PyListObject.ob_item")                                              \
+	X(tuple_items, tuple, "PyTupleObject.ob_item")                                           \
+	X(weakref_object, weakref, "PyWeakReference.wr_object")                                  \
+	X(cell_value, cell, "PyCellObject.ob_ref")                                               \
+	X(function_closure, function, "PyFunctionObject.func_closure")                           \
+	X(method_self, method, "PyMethodObject.im_self")                                         \
+	X(builtin_self, builtin, "PyCFunctionObject.m_self")
 
 struct py_offsets {
 #define X(field, group, what) uint32_t field;

@@ -233,13 +233,38 @@ static uint32_t lasti_of(struct walk *w, const uint8_t *frame, uint64_t code, ui
 	return instr - start;
 }
 
+/* Appends the frame that was loaded. 0; -EINVAL: its code object is none; -ENOMEM */
+static int frame_take(struct walk *w, const uint8_t *frame, struct py_stack *stack)
+{
+	uint64_t code, instr;
+	uint32_t check;
+
+	code = frame_u64(w, frame, w->cfg->frame_code) & ~(uint64_t)w->cfg->frame_code_tags;
+	instr = frame_u64(w, frame, w->cfg->frame_instr);
+	check = code_sum(w, code);
+	if (!check)
+		return -EINVAL;
+	return frame_add(stack, code, lasti_of(w, frame, code, instr), check);
+}
+
+int stack_frame(struct mem *mem, const struct py_abi *abi, const struct py_cfg *cfg, uint64_t frame,
+		struct py_stack *stack)
+{
+	struct walk w = { .mem = mem, .abi = abi, .cfg = cfg };
+	const uint8_t *data = NULL;
+
+	if (cfg->frame_read <= sizeof(w.window) && !mem_read(mem, frame, w.window, cfg->frame_read))
+		data = w.window;
+	return data ? frame_take(&w, data, stack) : -EINVAL;
+}
+
 /* Follows `previous` to the end. A cycle is found as R. P. Brent has it (1980, "An improved Monte
  * Carlo factorization algorithm"): every frame is compared with one that is left behind at steps
  * 1, 2, 4, 8 ... */
 static int frames_walk(struct walk *w, uint64_t at, uint32_t frames_max, struct py_stack *stack)
 {
-	uint64_t mark = 0, code, instr;
-	uint32_t step, next_mark = 1, mark_cnt = 0, check, lasti;
+	uint64_t mark = 0;
+	uint32_t step, next_mark = 1, mark_cnt = 0;
 	const uint8_t *frame;
 	int err;
 
@@ -258,6 +283,8 @@ static int frames_walk(struct walk *w, uint64_t at, uint32_t frames_max, struct 
 		frame = frame_load(w, at);
 		if (!frame)
 			break;
+		if (stack->seek && at == stack->seek)
+			stack->seek_at = stack->frame_cnt;
 		at = frame_u64(w, frame, w->cfg->frame_previous);
 		if ((w->cfg->flags & PY_CFG_FRAME_OWNER) &&
 		    w->cfg->frame_owner < w->cfg->frame_read &&
@@ -267,17 +294,11 @@ static int frames_walk(struct walk *w, uint64_t at, uint32_t frames_max, struct 
 			stack->flags |= EV_STACK_TRUNCATED;
 			return 0;
 		}
-		code = frame_u64(w, frame, w->cfg->frame_code) & ~(uint64_t)w->cfg->frame_code_tags;
-		check = code_sum(w, code);
-		if (!check) {
+		err = frame_take(w, frame, stack);
+		if (err == -EINVAL)
 			stack->flags |= EV_STACK_UNREADABLE;
-			return 0;
-		}
-		instr = frame_u64(w, frame, w->cfg->frame_instr);
-		lasti = lasti_of(w, frame, code, instr);
-		err = frame_add(stack, code, lasti, check);
 		if (err)
-			return err;
+			return err == -EINVAL ? 0 : err;
 	}
 	if (at)
 		stack->flags |=
@@ -294,6 +315,7 @@ int stack_walk(struct mem *mem, const struct py_abi *abi, const struct py_cfg *c
 
 	stack->frame_cnt = 0;
 	stack->flags = 0;
+	stack->seek_at = UINT32_MAX;
 	if (frames_max > STACK_FRAMES_MAX)
 		frames_max = STACK_FRAMES_MAX;
 	w = calloc(1, sizeof(*w));

@@ -57,6 +57,8 @@ struct py_stack {
 	enum stack_truth truth;
 	bool alike;                 /* STACK_RUNNING: two readings one after the other agreed */
 	struct task_syscall asleep; /* STACK_EXACT: where it slept */
+	uint64_t seek;              /* the address of a frame that is looked for; 0: none */
+	uint32_t seek_at;           /* which of `frames` it is; UINT32_MAX: not among them */
 };
 
 void stack_done(struct py_stack *stack);
@@ -66,6 +68,11 @@ void stack_done(struct py_stack *stack);
  * chain that comes back to itself is cut and EV_STACK_UNREADABLE. 0, or -ENOMEM. */
 int stack_walk(struct mem *mem, const struct py_abi *abi, const struct py_cfg *cfg,
 	       const struct stack_thread *thread, uint32_t frames_max, struct py_stack *stack);
+
+/* Appends the one frame at `frame`: of a coroutine that is on no thread's stack. 0; -EINVAL: there is
+ * none; -ENOMEM. */
+int stack_frame(struct mem *mem, const struct py_abi *abi, const struct py_cfg *cfg, uint64_t frame,
+		struct py_stack *stack);
 
 /* The same with proof: reads again, up to about `patience_ns` long, until the thread is caught
  * asleep. 0 and the stack, whose truth says whether it was; -ESRCH: the thread is gone; -EPERM and

@@ -147,6 +147,8 @@ static void make_label(struct page *page, const struct report_node *node)
 		buf_fmt(raw, " (%s", node->file);
 		if (node->line > 0)
 			buf_fmt(raw, ":%" PRId32, node->line);
+		if (node->column > 0)
+			buf_fmt(raw, ":%" PRId32, node->column);
 		buf_str(raw, ")");
 	}
 	if (raw->err)

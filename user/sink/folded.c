@@ -42,6 +42,8 @@ static int add_frame(struct buf *line, const struct report_node *node)
 	text_folded(line, node->file);
 	if (node->line > 0)
 		buf_fmt(line, ":%" PRId32, node->line);
+	if (node->column > 0)
+		buf_fmt(line, ":%" PRId32, node->column);
 	return buf_str(line, ")");
 }
 

@@ -57,7 +57,8 @@ static double percent(const struct page *page, uint64_t samples)
 }
 
 /* "func (file:line)", in two steps as each borrows the scratch buffer. */
-static void put_frame(struct page *page, const char *func, const char *file, int32_t line)
+static void put_frame(struct page *page, const char *func, const char *file, int32_t line,
+		      int32_t column)
 {
 	fputs(shown(page, func), page->out);
 	if (!file[0])
@@ -65,6 +66,8 @@ static void put_frame(struct page *page, const char *func, const char *file, int
 	fprintf(page->out, " (%s", shown(page, file));
 	if (line > 0)
 		fprintf(page->out, ":%" PRId32, line);
+	if (column > 0)
+		fprintf(page->out, ":%" PRId32, column);
 	fputc(')', page->out);
 }
 
@@ -144,7 +147,7 @@ static void put_functions(struct page *page)
 		put_cell(page, function->self);
 		fprintf(page->out, " %6.2f%% %6.2f%%  ", percent(page, function->self),
 			percent(page, function->total));
-		put_frame(page, function->func, function->file, 0);
+		put_frame(page, function->func, function->file, 0, 0);
 		fputc('\n', page->out);
 	}
 }
@@ -197,8 +200,8 @@ static void put_threads(struct page *page)
 
 static bool same_frame(const struct report_node *a, const struct report_node *b)
 {
-	return a->line == b->line && !strcmp(a->func, b->func) && !strcmp(a->path, b->path) &&
-	       !strcmp(a->file, b->file);
+	return a->line == b->line && a->column == b->column && !strcmp(a->func, b->func) &&
+	       !strcmp(a->path, b->path) && !strcmp(a->file, b->file);
 }
 
 static const struct report_node *hotter(const struct report_node *node)
@@ -218,7 +221,7 @@ static void put_hot_path(struct page *page)
 	for (; node; node = next) {
 		put_cell(page, node->total);
 		fprintf(page->out, " %6.2f%%  ", percent(page, node->total));
-		put_frame(page, node->func, node->file, node->line);
+		put_frame(page, node->func, node->file, node->line, node->column);
 		/* a recursion is one line, or it would be the whole summary */
 		next = hotter(node);
 		for (times = 1; next && same_frame(node, next); times++)
