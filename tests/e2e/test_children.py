@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Processes that fork, exec, and exec themselves."""
 
+import re
 import signal
 
 import pytest
@@ -23,6 +24,13 @@ def record(folder, *args, options=("-s",)):
     return result, stacks(folder / "x.folded")
 
 
+def assert_near(count, result, expected=EXPECTED, rel=.1):
+    """As many samples as expected, but for those that a busy machine gave no tick for: these are told."""
+    told = re.search(r"(\d+) samples' worth of CPU time not sampled", result.err)
+    less = min(int(told[1]), .5 * expected) if told else 0
+    assert expected * (1 - rel) - less <= count <= expected * (1 + rel), (count, expected, result.err)
+
+
 def used(result):
     """CPU seconds of the parent and of its children, as the target says."""
     return list(map(float, result.out.split()[1:]))
@@ -34,8 +42,8 @@ def used(result):
 def test_forked_children(folder, python, mode):
     result, seen = record(folder, python, FAMILY, mode)
     for name in ("parent_function", "child_function", "grandchild_function"):
-        assert seen.count(name) == pytest.approx(EXPECTED, rel=.1), name
-    assert seen.total == pytest.approx(sum(used(result)) * RATE, rel=.06)
+        assert_near(seen.count(name), result)
+    assert_near(seen.total, result, sum(used(result)) * RATE, .06)
 
 
 @pytest.mark.feature("children")
@@ -43,9 +51,9 @@ def test_forked_children(folder, python, mode):
 @pytest.mark.parametrize("other", [False, True], ids=["same", "other"])
 def test_children_that_exec(folder, python, other):
     child = next_python(python) if other else python
-    _, seen = record(folder, python, FAMILY, "subprocess", child)
+    result, seen = record(folder, python, FAMILY, "subprocess", child)
     for name in ("parent_function", "child_function", "grandchild_function"):
-        assert seen.count(name) == pytest.approx(EXPECTED, rel=.1), name
+        assert_near(seen.count(name), result)
     assert seen.count("[no interpreter found]") < .05 * seen.total
 
 
@@ -54,17 +62,17 @@ def test_children_that_exec(folder, python, other):
 @pytest.mark.parametrize("mode", ["fork", "subprocess"])
 def test_without_s_children_are_not_seen(folder, python, mode):
     result, seen = record(folder, python, FAMILY, mode, python, options=())
-    assert seen.count("parent_function") == pytest.approx(EXPECTED, rel=.1)
+    assert_near(seen.count("parent_function"), result)
     assert not {"child_function", "grandchild_function"} & seen.names()
-    assert seen.total == pytest.approx(used(result)[0] * RATE, rel=.1)
+    assert_near(seen.total, result, used(result)[0] * RATE)
 
 
 @pytest.mark.feature("children")
 @each_python
 @pytest.mark.parametrize("script", ["'{}' '{}' exec-grandchild", "'{}' '{}' exec-grandchild; :"])
 def test_command_is_a_shell(folder, python, script):
-    _, seen = record(folder, "sh", "-c", script.format(python, FAMILY))
-    assert seen.count("grandchild_function") == pytest.approx(EXPECTED, rel=.1)
+    result, seen = record(folder, "sh", "-c", script.format(python, FAMILY))
+    assert_near(seen.count("grandchild_function"), result)
 
 
 @pytest.mark.feature("children")
@@ -79,4 +87,4 @@ def test_target_that_execs_itself(target, recorder, folder, python, other):
     assert result.code == 0, result.err
     seen = stacks(folder / "x.folded")
     for name in ("parent_function", "child_function"):
-        assert seen.count(name) == pytest.approx(EXPECTED, rel=.1), name
+        assert_near(seen.count(name), result)
