@@ -21,6 +21,7 @@ from pathlib import Path
 
 import cost
 import rig
+import scale
 import switches
 import whole
 
@@ -28,10 +29,10 @@ DEPTHS, RATES = (5, 21, 100, 500), (1000, 10000)
 CUT = 600  # frames: more than the 512, or 400 of other functions, that are walked
 FULL = {"pairs": 30, "window": 0.6, "austin": 10, "austin_window": 1.2, "slices": 14, "depths": DEPTHS,
         "attach": 100, "memory": 10, "bystander": 12, "longest": 8,
-        "switch": 8, "switch_depths": (5, 20)}
+        "switch": 8, "switch_depths": (5, 20), "processes": 50, "hour": scale.HOUR}
 QUICK = {"pairs": 3, "window": 0.4, "austin": 1, "austin_window": 0.4, "slices": 2, "depths": (21,),
          "attach": 10, "memory": 1, "bystander": 1, "longest": 1,
-         "switch": 2, "switch_depths": (20,)}
+         "switch": 2, "switch_depths": (20,), "processes": 5, "hour": 20000}
 
 
 class Report:
@@ -204,8 +205,36 @@ def section_formats(report, size):
         report.target(f"an SVG of a million samples within 300 ms, {text}", svg <= 300, f"{svg:.0f} ms")
 
 
+def section_rates(report, size):
+    report.title("rates", f"9. The target's CPU time that the walk takes beyond the bare timer, 21 frames ({size['target']})")
+    limits = {99: 0.05, 1000: 0.5}
+    for rate, loss in scale.rates(size["target"], (99, 1000, 10000), size["slices"], say):
+        report.row(f"loss_{rate}", f"at {rate} Hz", loss, "%", 4)
+        if rate in limits:
+            report.target(f"less than {limits[rate]} % at {rate} Hz", loss[0] < limits[rate], f"{loss[0]:.4f} %")
+
+
+def section_scale(report, size):
+    report.title("scale", "10. Many threads, many processes, 1 kHz, 10 frames")
+    for threads, processes in ((1, 1), (100, 1), (1, size["processes"])):
+        found = scale.many(threads, processes, 1000, size["slices"], say)
+        name = f"{threads}_{processes}"
+        report.row(f"tick_{name}", f"{threads} threads in each of {processes} processes: a tick beyond the bare timer",
+                   found["tick"], "us")
+        report.row(f"own_{name}", "  uncoil's own CPU per sample", found["own"], "us")
+        report.row(f"attach_{name}", "  from its start until it records", found["attach"], "ms", 0)
+
+
+def section_hour(report, size):
+    report.title("hour", f"11. Memory after {size['hour']} samples (an hour at 99 Hz is {scale.HOUR}), taken at 20 kHz")
+    for text, more in (("one recording", []), ("in parts (--rotate 1)", ["--rotate", "1"])):
+        found = scale.hour(size["hour"], 20000, more, say)
+        report.row(f"late_{len(more)}", f"{text}: peak resident memory", found["late"], "MB", 1)
+        report.row(f"early_{len(more)}", "  after a tenth of them", found["early"], "MB", 1)
+
+
 def section_switch(report, size):
-    report.title("switch", f"9. Off-CPU: two processes that pass a byte to and fro, Debian's Python 3.11; medians and 95 %"
+    report.title("switch", f"12. Off-CPU: two processes that pass a byte to and fro, Debian's Python 3.11; medians and 95 %"
                  f" intervals of {size['switch']} blocks off, on, on, off")
     for row in switches.programs(size["switch_depths"], size["slices"], say):
         depth = row["depth"]
@@ -227,7 +256,8 @@ def section_switch(report, size):
 
 SECTIONS = {"sample": section_sample, "tick": section_tick, "equal": section_equal,
             "attach": section_attach, "memory": section_memory, "build": section_build,
-             "bystander": section_bystander, "formats": section_formats, "switch": section_switch}
+             "bystander": section_bystander, "formats": section_formats, "switch": section_switch,
+             "rates": section_rates, "scale": section_scale, "hour": section_hour}
 
 
 def host():
@@ -247,8 +277,9 @@ def options():
                         " recurses (busy: the best case, the walk sums its code object once)")
     parser.add_argument("--only", default=",".join(SECTIONS), metavar="SECTION,...",
                         help="of " + ", ".join(SECTIONS))
+    parser.add_argument("parts", nargs="*", metavar="SECTION", help="the same as --only")
     args = parser.parse_args()
-    args.only = args.only.split(",")
+    args.only = args.parts or args.only.split(",")
     for name in args.only:
         if name not in SECTIONS:
             parser.error(f"there is no section {name}")

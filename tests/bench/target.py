@@ -7,6 +7,7 @@ busy     one thread, a fixed unit of work again and again at the bottom of a sta
          many units are done and its own CPU time, so that work per CPU second can be read at any
          moment without stopping it.
 hops     the same, but each frame is of a code object of its own, as in most real stacks.
+crowd    as many threads as the page asks for frames, each in a recursion of 10 frames.
 threads  16 threads, each in its own call chains: many stacks, many functions.
 switch   two processes that pass a byte to and fro through pipes, on one CPU, each at the bottom of a
          stack like that of hops: two switches a round. CPU time is both's; a unit of work is a round.
@@ -151,6 +152,23 @@ def switch(page):
     deep(depth - 5, page, True, page, get, put, ends)  # <module>, switch, deep0, rounds, and spin or none
 
 
+def crowd(page):
+    def go_down(left):
+        if left:
+            go_down(left - 1)
+        began.wait()
+        while True:
+            for _ in range(1000):
+                pass
+
+    began = threading.Event()  # with a hundred that compute, each further one would wait for the GIL to begin
+    for _ in range(struct.unpack_from("<Q", page, 8)[0]):
+        threading.Thread(target=go_down, args=(10,), daemon=True).start()
+    began.set()
+    struct.pack_into("<Q", page, 0, 1)
+    time.sleep(3600)
+
+
 def link(chain, at):
     if at < len(chain):
         return chain[at](chain, at + 1)
@@ -179,4 +197,4 @@ with open(sys.argv[2], "r+b") as shared:
 if sys.argv[1] in ("busy", "hops"):
     busy(PAGE, {"busy": descend, "hops": hop}[sys.argv[1]])
 else:
-    {"threads": threads, "worst": worst, "switch": switch}[sys.argv[1]](PAGE)
+    {"threads": threads, "crowd": crowd, "worst": worst, "switch": switch}[sys.argv[1]](PAGE)

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Processes that fork, exec, and exec themselves."""
 
+import collections
+import os
 import re
 import signal
+import time
 
 import pytest
 
-from conftest import PYTHONS, TARGETS, each_python, finish, stacks, uncoil
+from conftest import PYTHONS, TARGETS, cpu_ns, each_python, finish, stacks, uncoil, wait_for
 
 RATE = 1000
 FAMILY = TARGETS / "family.py"
@@ -88,3 +91,60 @@ def test_target_that_execs_itself(target, recorder, folder, python, other):
     seen = stacks(folder / "x.folded")
     for name in ("parent_function", "child_function"):
         assert_near(seen.count(name), result)
+
+
+@pytest.fixture
+def elders(target):
+    """Targets whose whole family ends with the test."""
+    started = []
+
+    def begin(*args, **options):
+        started.append(target("elders.py", *args, start_new_session=True, **options))
+        return started[-1]
+
+    yield begin
+    for process in started:
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+@each_python
+@pytest.mark.parametrize("mode", ["cpu", "wall"])
+def test_children_that_exist_already(elders, folder, python, mode):
+    parent = elders("old", python=python)
+    result = uncoil("record", "-s", "-t", "--mode", mode, "-r", str(RATE), "-d", "1", "-p", str(parent.pid), "-o",
+                    folder / "x.folded", "-o", folder / "x.txt")
+    assert result.code == 0, result.err
+    assert "recording 4 processes" in result.err  # a shell is one of them
+    seen = stacks(folder / "x.folded")
+    assert {"child_function", "grandchild_function"} <= seen.names()
+    assert "parent_function" in seen.names() or mode == "cpu"  # it sleeps
+    processes = {frames[0].name for frames, _ in seen}
+    # those of the family that run Python; in cpu mode, those that compute
+    assert len(processes) == (3 if mode == "wall" else 2), processes
+
+
+def test_without_s_children_that_exist_are_not_seen(elders, folder):
+    parent = elders("old")
+    result = uncoil("record", "-r", str(RATE), "-d", "0.5", "-p", str(parent.pid), "-o", folder / "x.folded")
+    assert result.code == 0, result.err
+    assert stacks(folder / "x.folded").total < 10
+
+
+def test_children_born_while_uncoil_attaches(elders, folder, recorder):
+    parent = elders("storm", "20")
+    recording = recorder("-s", "-t", "-r", str(RATE), "-p", str(parent.pid), "-o", folder / "x.folded")
+    born = set(re.findall(rb"\d+", parent.said(b"done")))
+    assert len(born) == 20
+    time.sleep(2)
+    # CPU time since "recording": each of them is sampled, once a tick
+    before = {pid: cpu_ns(int(pid)) for pid in born}
+    wait_for(lambda: all(cpu_ns(int(pid)) > before[pid] + 40e6 for pid in born), "each child to compute")
+    recording.send_signal(signal.SIGINT)
+    result = finish(recording)
+    assert result.code == 0, result.err
+    used = {pid: cpu_ns(int(pid)) / 1e9 for pid in born}
+    counts = collections.Counter()
+    for frames, count in stacks(folder / "x.folded"):
+        counts[re.match(r"process (\d+)", frames[0].name)[1].encode()] += count
+    assert all(counts[pid] >= 30 for pid in born), (counts, born)
+    assert all(counts[pid] <= used[pid] * RATE * 1.05 + 5 for pid in born), (counts, used)

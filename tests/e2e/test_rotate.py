@@ -125,5 +125,6 @@ def test_wrong_spans(folder, assert_failed, value):
                   folder=folder)
 
 
-def test_standard_output_is_one_file(assert_failed):
-    assert_failed(uncoil("record", "-p", "1", "--rotate", "5", "-f", "folded", "-o", "-"), "--rotate", code=2)
+@pytest.mark.parametrize("path", ["-", "/dev/stdout", "/dev/null", "/tmp"])
+def test_what_is_no_file(assert_failed, path):
+    assert_failed(uncoil("record", "-p", "1", "--rotate", "5", "-f", "folded", "-o", path), "--rotate", path, code=2)

@@ -279,6 +279,24 @@ int answers__root(struct answers *a, uint32_t image, pid_t pid, bool must, struc
 	return image_record(a, live);
 }
 
+int answers__child(struct answers *a, uint32_t image, pid_t pid)
+{
+	struct live *live = live_new(a, image, pid, 0);
+	int code;
+
+	if (!live)
+		return -ENOMEM;
+	/* first of all: what it forks from here on is followed by the kernel side */
+	code = sampler__follow(a->sampler, pid, image, NULL, false);
+	if (code)
+		return code;
+	code = live_look(a, live, true, &a->why);
+	live->refused = code == -ENOTSUP;
+	if (!live->proved && code != -ESRCH && code != -ESTALE && !live->refused)
+		retry_later(live);
+	return image_record(a, live);
+}
+
 int answers__asleep(struct answers *a, uint32_t image)
 {
 	struct live *live;

@@ -38,7 +38,11 @@ void answers__profile(struct answers *a, struct profile *profile);
  * -ENOTSUP … with a sentence. */
 int answers__root(struct answers *a, uint32_t image, pid_t pid, bool must, struct err *err);
 
-/* Tells of the root's threads that wait already (cmd/asleep.h). Before the sampler is started. */
+/* Announces a process that a followed one forked before it was followed, whatever it runs. 0, or what
+ * put() failed with, or -ENOMEM. */
+int answers__child(struct answers *a, uint32_t image, pid_t pid);
+
+/* Tells of the image's threads that wait already (cmd/asleep.h). Before the sampler is started. */
 int answers__asleep(struct answers *a, uint32_t image);
 
 /* Answers what is wanted now, as far as 50 ms go; the rest waits for the next call. Once the profile

@@ -4,6 +4,7 @@
 #include <argp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "base/buf.h"
@@ -328,6 +329,7 @@ int options_record(struct options *o, int argc, char **argv)
 		record_options, record_parse, "-p PID\n-- COMMAND [ARG...]", record_doc, NULL,
 		NULL,           NULL
 	};
+	struct stat st;
 	int i, code;
 
 	*o = (struct options){ .rate_hz = RATE_DEFAULT, .ring_bytes = RING_DEFAULT };
@@ -344,8 +346,11 @@ int options_record(struct options *o, int argc, char **argv)
 	if (!o->output_cnt)
 		output_default(o, "record");
 	for (i = 0; i < o->output_cnt && o->rotate_ns; i++)
-		if (!strcmp(o->outputs[i].path, "-") || !strncmp(o->outputs[i].path, "/dev/", 5))
-			return cmd_usage("record", "--rotate writes many files; '%s' is one",
+		if (!strcmp(o->outputs[i].path, "-") ||
+		    (!stat(o->outputs[i].path, &st) && !S_ISREG(st.st_mode)))
+			return cmd_usage("record",
+					 "--rotate makes many files with names like FILE's; '%s' "
+					 "is no file",
 					 o->outputs[i].path);
 	code = outputs_choose(o, "record");
 	if (!code && o->timeline && record_mode_waits(o->mode))

@@ -164,9 +164,11 @@ static int recording_finish(struct recording *r)
 	return reports_write(r);
 }
 
-static void begin_tell(const struct options *o)
+static void begin_tell(const struct recording *r)
 {
-	fprintf(stderr, "recording %d process%s, %s", o->pid_cnt, o->pid_cnt == 1 ? "" : "es",
+	const struct options *o = &r->options;
+
+	fprintf(stderr, "recording %u process%s, %s", r->image_cnt, r->image_cnt == 1 ? "" : "es",
 		options_mode_text(o->mode));
 	if (o->rate_hz)
 		fprintf(stderr, ", at %u Hz", o->rate_hz);
@@ -188,7 +190,7 @@ int cmd_record(int argc, char **argv)
 	code = recording_start(&r);
 	started = !code;
 	if (!code && !r.options.quiet)
-		begin_tell(&r.options);
+		begin_tell(&r);
 	if (!code)
 		code = recording_run(&r);
 	if (!code) {

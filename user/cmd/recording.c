@@ -11,11 +11,14 @@
 #include "cmd/rotate.h"
 #include "model/journal.h"
 #include "model/keep.h"
+#include "os/family.h"
 #include "os/feature.h"
 #include "os/proc.h"
 #include "probe/sampler.h"
 
 #define ALIVE_NS    250000000ULL /* between looks into /proc for who still runs */
+#define SCANS_MAX   16           /* for children: more are born at each only in a fork storm */
+#define SEEN_MAX    65536        /* processes */
 #define COUNTS_ONCE 4096         /* counts per record */
 
 static volatile sig_atomic_t stop_signal;
@@ -220,6 +223,75 @@ static void watch(struct recording *r, int i, pid_t pid)
 	r->live_cnt += !r->ended[i];
 }
 
+static int child_adopt(struct recording *r, pid_t pid)
+{
+	struct err why = {};
+	int code;
+
+	if (!sampler__follows(r->sampler, pid)) {
+		if (r->image_cnt == SAMPLER_ROOTS_MAX)
+			return err_set(
+				&r->err, -E2BIG,
+				"there are more than %d processes and children; give fewer -p, "
+				"or leave -s out",
+				SAMPLER_ROOTS_MAX);
+		code = answers__child(r->answers, ++r->image_cnt, pid);
+		if (code)
+			return code;
+	}
+	code = sampler__attach(r->sampler, pid, true, &why);
+	if (code && code != -ESRCH)
+		r->err = why;
+	return code == -ESRCH ? 0 : code;
+}
+
+/* Those descendants of one root that were not seen yet. *ret_cnt: how many. */
+static int children_look(struct recording *r, pid_t root, struct buf *seen, int *ret_cnt)
+{
+	const pid_t *known;
+	size_t known_cnt, k;
+	int cnt, i, code = 0;
+	pid_t *pids;
+
+	cnt = family_of(root, &pids);
+	if (cnt < 0)
+		return cnt;
+	for (i = 0; i < cnt && !code; i++) {
+		known = (const pid_t *)seen->data;
+		known_cnt = seen->len / sizeof(*known);
+		for (k = 0; k < known_cnt && known[k] != pids[i]; k++)
+			;
+		if (k < known_cnt)
+			continue;
+		code = buf_add(seen, &pids[i], sizeof(pids[i]));
+		if (!code)
+			code = child_adopt(r, pids[i]);
+		++*ret_cnt;
+	}
+	free(pids);
+	return code;
+}
+
+/* -s: the children that are there already. They fork while we look: what a followed process forks is
+ * followed by the kernel side, and may lack a timer only if its parent did, so it is looked until
+ * a look finds nobody new. */
+static int children_attach(struct recording *r)
+{
+	int i, scan, cnt = 1, code = 0;
+	struct buf seen;
+
+	buf_init(&seen, SEEN_MAX * sizeof(pid_t));
+	for (i = 0; i < r->options.pid_cnt && !code; i++)
+		code = buf_add(&seen, &r->options.pids[i], sizeof(r->options.pids[i]));
+	for (scan = 0; cnt && scan < SCANS_MAX && !code; scan++) {
+		cnt = 0;
+		for (i = 0; i < r->options.pid_cnt && !code; i++)
+			code = children_look(r, r->options.pids[i], &seen, &cnt);
+	}
+	buf_done(&seen);
+	return explain(r, code, "cannot follow the child processes");
+}
+
 static int targets_attach(struct recording *r)
 {
 	bool is_command = r->options.command != NULL;
@@ -240,7 +312,7 @@ static int targets_attach(struct recording *r)
 		r->pidfds[i].fd = -1;
 		code = answers__root(r->answers, i + 1, r->options.pids[i], !is_command, &r->err);
 		if (!code)
-			code = sampler__attach(r->sampler, r->options.pids[i], &r->err);
+			code = sampler__attach(r->sampler, r->options.pids[i], false, &r->err);
 		if (code == -ESRCH && !r->err.msg[0])
 			err_set(&r->err, code, "process %d ended while uncoil was attaching",
 				r->options.pids[i]);
@@ -248,7 +320,8 @@ static int targets_attach(struct recording *r)
 			return explain(r, code, "cannot follow the process");
 		watch(r, i, r->options.pids[i]);
 	}
-	return 0;
+	r->image_cnt = r->options.pid_cnt;
+	return r->options.children && !is_command ? children_attach(r) : 0;
 }
 
 /* Opens all that can fail before anything is attached, then attaches, then starts. */
@@ -288,7 +361,7 @@ int recording_start(struct recording *r)
 			       "cannot load the BPF programs");
 	if (!code)
 		code = targets_attach(r);
-	for (i = 0; i < r->options.pid_cnt && !code && record_mode_waits(r->options.mode); i++)
+	for (i = 0; i < (int)r->image_cnt && !code && record_mode_waits(r->options.mode); i++)
 		code = explain(r, answers__asleep(r->answers, i + 1),
 			       "cannot tell which threads wait");
 	if (!code)

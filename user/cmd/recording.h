@@ -30,7 +30,8 @@ struct recording {
 	struct pollfd *pidfds; /* one a root; fd -1: it has ended, or /proc is asked instead */
 	bool *ended;           /* one a root */
 	int live_cnt;
-	uint64_t alive_ns; /* when /proc was last asked */
+	uint32_t image_cnt; /* images that user space numbered: roots, and children there already */
+	uint64_t alive_ns;  /* when /proc was last asked */
 	uint64_t start_ns;
 	struct rotate *rotate;                     /* NULL: all is one part */
 	uint64_t part_ns;                          /* when this part began, */

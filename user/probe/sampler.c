@@ -262,7 +262,15 @@ static int timer_open(struct sampler *s, pid_t tid, bool may_be_second)
 	return 0;
 }
 
-int sampler__attach(struct sampler *s, pid_t pid, struct err *err)
+bool sampler__follows(const struct sampler *s, pid_t pid)
+{
+	uint32_t tgid = pid;
+	struct proc proc;
+
+	return !bpf_map_lookup_elem(bpf_map__fd(s->skel->maps.procs), &tgid, &proc);
+}
+
+int sampler__attach(struct sampler *s, pid_t pid, bool may_inherit, struct err *err)
 {
 	int cnt, i, scan, opened = 1, code = 0, total = 0;
 	pid_t *tids;
@@ -280,7 +288,7 @@ int sampler__attach(struct sampler *s, pid_t pid, struct err *err)
 			if (timer_known(s, tids[i]))
 				continue;
 			/* those of the first look were there before any timer was */
-			code = timer_open(s, tids[i], scan > 0);
+			code = timer_open(s, tids[i], may_inherit || scan > 0);
 			if (!code)
 				opened++;
 			else if (code == -ESRCH)

@@ -44,8 +44,12 @@ int sampler__load(struct sampler *s, struct err *err);
 int sampler__follow(struct sampler *s, pid_t pid, uint32_t image, const struct py_cfg *cfg,
 		    bool replace);
 
-/* Puts a timer, not running yet, on each thread of the process. -ESRCH: it has ended meanwhile. */
-int sampler__attach(struct sampler *s, pid_t pid, struct err *err);
+/* Is this process followed: by sampler__follow(), or because a followed one forked it? */
+bool sampler__follows(const struct sampler *s, pid_t pid);
+
+/* Puts a timer, not running yet, on each thread of the process. may_inherit: its threads may have one
+ * already, from a process that was attached to before it was forked. -ESRCH: it has ended meanwhile. */
+int sampler__attach(struct sampler *s, pid_t pid, bool may_inherit, struct err *err);
 
 /* What is known before the start of a thread that sleeps: is_off, hash, exec_ns, run_delay and who it
  * is. 0, or -errno: it is seen already, or there is no room. */
