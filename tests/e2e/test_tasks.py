@@ -135,3 +135,126 @@ asyncio.run(main())
                 assert functions in (["leaf"], ["sleep", "leaf"], ["__sleep0", "sleep", "leaf"],
                                      ["main"], ["root", "main"]), functions
     process.assert_computes()
+
+
+@each
+def test_two_loops(start, python):
+    """Loops of two threads: each task belongs to its own; a chain of tasks of any length is shown."""
+    if not os.path.exists(python):
+        pytest.skip(f"SKIPPED: no {python}; scripts/get-pythons makes it")
+    process = start(python, "-c", """
+import asyncio, threading
+
+async def link(n):
+    await asyncio.sleep(0)
+    await (asyncio.ensure_future(link(n - 1)) if n else asyncio.sleep(1000))
+
+async def many():
+    forever = asyncio.get_running_loop().create_future()
+    async def one():
+        await forever
+    tasks = [asyncio.ensure_future(one()) for _ in range(500)]
+    await asyncio.sleep(0.3)
+    print("ready", flush=True)
+    await asyncio.gather(*tasks)
+
+threading.Thread(target=lambda: asyncio.run(link(99)), name="chain", daemon=True).start()
+asyncio.run(many())
+""")
+    process.said(b"ready")
+    got = wait_for(lambda: (lambda p: all(t["exact"] for t in p["tasks"]) and
+                            len(p["tasks"]) == 601 and p)(dump(process.pid)), "all tasks asleep")
+    tids = {t["name"]: t["tid"] for t in got["threads"]}
+    by_id = {t["id"]: t for t in got["tasks"]}
+    chain = [t for t in got["tasks"] if t["tid"] == tids["chain"]]
+    assert len(chain) == 100
+    leaf, = [t for t in chain if not t["awaits"]]
+    length = 1
+    while leaf["awaited_by"]:
+        leaf = by_id[leaf["awaited_by"][0]]
+        length += 1
+    assert length == 100
+    main, = [t for t in got["tasks"] if len(t["awaits"]) == 500]
+    assert main["tid"] == process.pid and main["frames"][-1]["function"].endswith("many")
+    text = uncoil("dump", "--async", "-p", str(process.pid)).out.decode()
+    assert f'\nTasks of thread {process.pid} "MainThread": 501\n' in text
+    assert f'\nTasks of thread {tids["chain"]} "chain": 100\n' in text and "(99 deep) \"" in text
+
+
+@each
+def test_eager(start, python):
+    """3.12+: a task that runs before it was ever scheduled."""
+    if not os.path.exists(python):
+        pytest.skip(f"SKIPPED: no {python}; scripts/get-pythons makes it")
+    process = start(python, "-c", """
+import asyncio, time
+
+async def blocks():
+    time.sleep(1000)
+
+async def main():
+    loop = asyncio.get_running_loop()
+    if hasattr(asyncio, "eager_task_factory"):
+        loop.set_task_factory(asyncio.eager_task_factory)
+    print("ready", flush=True)
+    task = loop.create_task(blocks(), name="eager")
+    await task
+
+asyncio.run(main())
+""")
+    process.said(b"ready")
+
+    def blocked():
+        got = dump(process.pid)
+        task = [t for t in got["tasks"] if t["id"] == got["threads"][0]["task"]]
+        # 3.12 and 3.13 give it its name when it has run
+        return task and task[0]["name"] in ("eager", "Task-2") and \
+            [f["function"] for f in task[0]["frames"]] == ["blocks"]
+
+    wait_for(blocked, "the eager task to block")
+
+
+def test_hostile(start):
+    """Objects that are not what they are called, tasks that await each other in circles."""
+    process = start(SYSTEM, "-c", """
+import asyncio
+
+class Task(asyncio.Task):
+    pass
+
+async def circle(other, me):
+    other[me ^ 1] = asyncio.current_task()
+    await asyncio.sleep(0.1)
+    await asyncio.shield(other[me])
+
+async def main():
+    loop = asyncio.get_running_loop()
+    forever = loop.create_future()
+    both = [None, None]
+    kept = [asyncio.ensure_future(circle(both, i)) for i in range(2)]
+    kept.append(Task(forever_of(forever), loop=loop, name="x" * 100000))
+    asyncio.tasks._all_tasks.data.update([1, "text", (2, 3)])
+    class Odd:
+        pass
+    odd = Odd()
+    asyncio.tasks._all_tasks.add(odd)
+    await asyncio.sleep(0.5)
+    print("ready", flush=True)
+    await asyncio.sleep(1000)
+
+async def forever_of(forever):
+    await forever
+
+asyncio.run(main())
+""")
+    process.said(b"ready")
+    got = still(process.pid)
+    assert got["tasks_of_another_kind"] == 1 and len(got["tasks"]) == 4
+    assert "x" * 256 in {t["name"] for t in got["tasks"]}
+    circle = [t for t in got["tasks"] if t["awaits"]]
+    assert len(circle) == 2
+    assert circle[0]["awaits"] == circle[0]["awaited_by"] == [circle[1]["id"]]
+    assert circle[1]["awaits"] == circle[1]["awaited_by"] == [circle[0]["id"]]
+    text = uncoil("dump", "--async", "-p", str(process.pid)).out.decode()
+    assert text.count("(shown above)") == 1
+    assert "\n1 entries of asyncio's lists are no asyncio.Task of its own kind\n" in text

@@ -314,12 +314,13 @@ static int tasks_look(struct snapshot *s, struct mem *mem, const struct buf *lis
 	return codes_learn(s, mem, &s->tasks.stack);
 }
 
-/* The task that runs in a thread; UINT32_MAX: none. */
+/* The task that runs in a thread; UINT32_MAX: none. One that is run eagerly (3.12+) runs within
+ * another, and comes after it in the list. */
 static uint32_t task_running(const struct snapshot *s, uint64_t thread_id)
 {
 	uint32_t i;
 
-	for (i = 0; i < s->tasks.cnt; i++)
+	for (i = s->tasks.cnt; i-- > 0;)
 		if (s->tasks.list[i].state == CORO_RUNNING &&
 		    s->tasks.list[i].thread_id == thread_id)
 			return i;

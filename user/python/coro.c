@@ -49,26 +49,20 @@ static bool type_name(struct mem *mem, const struct py_abi *abi, uint64_t type,
 	return i > 0;
 }
 
-bool coro_type_is(struct mem *mem, const struct py_abi *abi, uint64_t object, const char *name,
-		  uint64_t *ret_type)
+uint64_t coro_type_named(struct mem *mem, const struct py_abi *abi, uint64_t type, const char *name)
 {
 	char have[TYPE_NAME_MAX];
-	uint64_t type;
 	int i;
 
-	if (mem_u64(mem, object + abi->live.object_type, &type))
-		return false;
 	for (i = 0; type && i < BASES_MAX; i++) {
 		if (!type_name(mem, abi, type, have))
-			return false;
-		if (!strcmp(have, name)) {
-			*ret_type = type;
-			return true;
-		}
+			return 0;
+		if (!strcmp(have, name))
+			return type;
 		if (mem_u64(mem, type + abi->live.type_base, &type))
-			return false;
+			return 0;
 	}
-	return false;
+	return 0;
 }
 
 /* What one of `between` stands before; 0: it is none of them. */

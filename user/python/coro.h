@@ -37,9 +37,9 @@ int coro_chain(struct mem *mem, const struct py_abi *abi, const struct py_cfg *c
 	       const struct py_found *found, uint64_t coro, uint32_t frames_max,
 	       struct py_stack *stack, uint64_t *ret_frame, enum coro_state *ret_state);
 
-/* Is the name of the object's type, or of one that it derives from, `name` ("_asyncio.Task")?
- * *ret_type is that type. */
-bool coro_type_is(struct mem *mem, const struct py_abi *abi, uint64_t object, const char *name,
-		  uint64_t *ret_type);
+/* The type itself, or the first of those that it derives from, that is called `name`
+ * ("_asyncio.Task"); 0: none. */
+uint64_t coro_type_named(struct mem *mem, const struct py_abi *abi, uint64_t type,
+			 const char *name);
 
 #endif

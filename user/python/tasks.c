@@ -163,13 +163,27 @@ int tasks_where(pid_t pid, const struct py_found *found, const struct py_abi *ab
 
 /* --- the list --- */
 
+uint64_t tasks_type(struct tasks_look *l, uint64_t object, const char *name)
+{
+	struct tasks_type *slot;
+	uint64_t type;
+
+	if (mem_u64(l->mem, object + l->abi->live.object_type, &type) || !type)
+		return 0;
+	slot = &l->types[(type >> 4 ^ (uintptr_t)name) & (TASKS_TYPES - 1)];
+	if (slot->type != type || slot->name != name)
+		*slot = (struct tasks_type){ type, name,
+					     coro_type_named(l->mem, l->abi, type, name) };
+	return slot->named;
+}
+
 /* It is a Task, or a subclass of it, of just the size that is known? */
 static bool is_task(struct tasks_look *l, uint64_t addr)
 {
-	uint64_t type, size;
+	uint64_t type = tasks_type(l, addr, "_asyncio.Task"), size;
 
-	return coro_type_is(l->mem, l->abi, addr, "_asyncio.Task", &type) &&
-	       !mem_u64(l->mem, type + l->abi->off.type_basicsize, &size) && size == l->where->size;
+	return type && !mem_u64(l->mem, type + l->abi->off.type_basicsize, &size) &&
+	       size == l->where->size;
 }
 
 uint32_t tasks_known(const struct tasks *t, uint64_t addr)
@@ -349,7 +363,6 @@ static int awaiter_one(void *ctx, uint64_t object)
 {
 	struct awaiters *a = ctx, through = *a;
 	struct tasks_look *l = a->l;
-	uint64_t type;
 	uint32_t awaiter;
 	uint8_t is;
 	int err = 0;
@@ -364,7 +377,7 @@ static int awaiter_one(void *ctx, uint64_t object)
 		awaiter = tasks_add(l, object, 0, &err);
 		return awaiter == UINT32_MAX ? err : tasks_edge(l, a->task, awaiter);
 	}
-	if (!coro_type_is(l->mem, l->abi, object, "_asyncio.Future", &type))
+	if (!tasks_type(l, object, "_asyncio.Future"))
 		return 0;
 	through.depth++;
 	return awaiters_of(&through, object);
@@ -437,7 +450,7 @@ int tasks_read(struct mem *mem, const struct py_abi *abi, const struct py_cfg *c
 	       const struct buf *threads, uint64_t reads_max, struct tasks *ret_tasks)
 {
 	struct mem_limited limited;
-	struct tasks_look l = { &limited.mem, abi, where, ret_tasks };
+	struct tasks_look l = { .mem = &limited.mem, .abi = abi, .where = where, .t = ret_tasks };
 	struct awaiters a = { &l };
 	int err;
 

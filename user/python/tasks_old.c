@@ -37,10 +37,15 @@ static uint64_t loop_thread(struct tasks_look *l, uint64_t task)
 {
 	uint64_t loop, ident, value = 0;
 
-	if (mem_u64(l->mem, task + l->where->loop, &loop) || !loop ||
-	    object_attr(l->mem, l->abi, loop, "_thread_id", &ident) ||
-	    value_long(l->mem, l->abi, ident, &value) != 1)
+	if (mem_u64(l->mem, task + l->where->loop, &loop) || !loop)
 		return 0;
+	if (loop == l->loop)
+		return l->loop_thread;
+	if (object_attr(l->mem, l->abi, loop, "_thread_id", &ident) ||
+	    value_long(l->mem, l->abi, ident, &value) != 1)
+		value = 0;
+	l->loop = loop;
+	l->loop_thread = value;
 	return value;
 }
 
@@ -63,10 +68,9 @@ static int plain_see(void *ctx, uint64_t object)
 static int weak_see(void *ctx, uint64_t object)
 {
 	struct tasks_look *l = ctx;
-	uint64_t type, task;
+	uint64_t task;
 
-	if (!coro_type_is(l->mem, l->abi, object, "weakref", &type) &&
-	    !coro_type_is(l->mem, l->abi, object, "weakref.ReferenceType", &type))
+	if (!tasks_type(l, object, "weakref") && !tasks_type(l, object, "weakref.ReferenceType"))
 		return 0;
 	if (mem_u64(l->mem, object + l->abi->live.weakref_object, &task) || !task)
 		return 0;
@@ -75,17 +79,17 @@ static int weak_see(void *ctx, uint64_t object)
 
 int tasks_old_list(struct tasks_look *l, uint64_t interp)
 {
-	uint64_t object, set, type;
+	uint64_t object, set;
 	size_t i;
 	int err = 0;
 
 	for (i = 0; i < sizeof(set_names) / sizeof(set_names[0]) && !err; i++) {
 		if (value_in_module(l->mem, l->abi, interp, "asyncio.tasks", set_names[i], &object))
 			continue;
-		if (coro_type_is(l->mem, l->abi, object, "set", &type))
+		if (tasks_type(l, object, "set"))
 			err = tasks_set_each(l, object, plain_see, l);
 		else if (!object_attr(l->mem, l->abi, object, "data", &set) &&
-			 coro_type_is(l->mem, l->abi, set, "set", &type))
+			 tasks_type(l, set, "set"))
 			err = tasks_set_each(l, set, weak_see, l);
 	}
 	return err;
@@ -133,9 +137,9 @@ static int future_see(struct edges *e, uint64_t future)
 /* The items of a tuple, at most `max`; how many. */
 static uint32_t tuple_read(struct tasks_look *l, uint64_t tuple, uint32_t max, uint64_t *items)
 {
-	uint64_t type, size;
+	uint64_t size;
 
-	if (!tuple || !coro_type_is(l->mem, l->abi, tuple, "tuple", &type) ||
+	if (!tuple || !tasks_type(l, tuple, "tuple") ||
 	    mem_u64(l->mem, tuple + l->abi->off.bytes_size, &size))
 		return 0;
 	if (size > max)
@@ -189,15 +193,14 @@ static int method_see(struct edges *e, uint64_t method)
 static int callback_see(struct edges *e, uint64_t callback)
 {
 	struct tasks_look *l = e->l;
-	uint64_t type;
 
 	if (!callback)
 		return 0;
-	if (coro_type_is(l->mem, l->abi, callback, "function", &type))
+	if (tasks_type(l, callback, "function"))
 		return function_see(e, callback);
-	if (coro_type_is(l->mem, l->abi, callback, "functools.partial", &type))
+	if (tasks_type(l, callback, "functools.partial"))
 		return partial_see(e, callback);
-	if (coro_type_is(l->mem, l->abi, callback, "method", &type))
+	if (tasks_type(l, callback, "method"))
 		return method_see(e, callback);
 	return 0;
 }
@@ -206,15 +209,14 @@ static int callback_see(struct edges *e, uint64_t callback)
 static int callbacks_see(struct edges *e, uint64_t task)
 {
 	struct tasks_look *l = e->l;
-	uint64_t callback = 0, list = 0, type, size, items, pair, both[2];
+	uint64_t callback = 0, list = 0, size, items, pair, both[2];
 	uint64_t i;
 	int err;
 
 	mem_u64(l->mem, task + l->where->callback0, &callback);
 	err = callback_see(e, callback);
 	if (err || mem_u64(l->mem, task + l->where->callbacks, &list) || !list ||
-	    !coro_type_is(l->mem, l->abi, list, "list", &type) ||
-	    mem_u64(l->mem, list + l->abi->off.bytes_size, &size) ||
+	    !tasks_type(l, list, "list") || mem_u64(l->mem, list + l->abi->off.bytes_size, &size) ||
 	    mem_u64(l->mem, list + l->abi->live.list_items, &items))
 		return err;
 	for (i = 0; i < size && !err; i++) {
