@@ -57,7 +57,8 @@ def test_children_that_exec(folder, python, other):
     result, seen = record(folder, python, FAMILY, "subprocess", child)
     for name in ("parent_function", "child_function", "grandchild_function"):
         assert_near(seen.count(name), result)
-    assert seen.count("[no interpreter found]") < .05 * seen.total
+    # milliseconds, but on a busy machine uncoil itself waits for a CPU first
+    assert seen.count("[no interpreter found]") < .2 * seen.total
 
 
 @pytest.mark.feature("children")
