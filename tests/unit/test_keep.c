@@ -29,7 +29,10 @@ static int on_put(void *ctx, enum record_type type, const void *data, size_t len
 	(void)ctx;
 	assert_true(told.cnt < TOLD_MAX);
 	told.kinds[told.cnt] = type == RECORD_RING ? hdr->kind : 100 + type;
-	told.ids[told.cnt] = hdr->thread;
+	if (type == RECORD_THREAD_NAME)
+		told.ids[told.cnt] = ((const struct record_thread *)data)->thread;
+	else if (type == RECORD_RING)
+		told.ids[told.cnt] = hdr->thread;
 	if (type == RECORD_RING && hdr->kind == EV_STACK)
 		told.ids[told.cnt] = ((const struct ev_stack *)data)->hash;
 	if (type == RECORD_CODE || (type == RECORD_RING && hdr->kind == EV_CODE))
@@ -120,7 +123,7 @@ static void a_part_is_told_what_is_in_use(void **state)
 	keep__holds(k, 1, 1, 11);
 	see_stack(k, 3, 33, 0xc2); /* came while the cut was made */
 	cut(k);
-	assert_true(was_told(EV_THREAD, 1) && was_told(100 + RECORD_THREAD_NAME, 0));
+	assert_true(was_told(EV_THREAD, 1) && was_told(100 + RECORD_THREAD_NAME, 1));
 	assert_false(was_told(EV_THREAD, 2)); /* neither lives nor has a stack that is held */
 	assert_true(was_told(EV_THREAD, 3));
 	assert_true(was_told(EV_STACK, 11) && was_told(EV_STACK, 33) && !was_told(EV_STACK, 22));
