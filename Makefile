@@ -18,7 +18,7 @@ WARN := -std=gnu11 -Wall -Wextra -Wtype-limits -Wshadow -Wstrict-prototypes -Wmi
 HARDEN := -fstack-protector-strong -ffunction-sections -fdata-sections
 # One static file that can be copied to any host; `make asan` links dynamically.
 LINK ?= -static -s -Wl,--gc-sections
-LIBS := -lbpf -lelf -lz
+LIBS := -lbpf -lelf -lz -lm
 
 ifeq ($(V),0)
 Q := @
@@ -38,7 +38,7 @@ UNIT := $(patsubst tests/unit/%.c,$(O)/tests/unit/%,$(wildcard tests/unit/test_*
 FUZZERS := $(patsubst tests/fuzz/%.c,$(O)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 SKEL := $(O)/uncoil.skel.h
 
-.PHONY: all check check-bpf asan fuzz bench fmt fmt-check lint install clean help \
+.PHONY: all check check-bpf asan fuzz bench accuracy fmt fmt-check lint install clean help \
 	offsets vmlinux compile-tests
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -52,8 +52,8 @@ uncoil: $(USER_OBJ)
 $(O)/bpf/%.bpf.o: bpf/%.bpf.c
 	$(call msg,BPF,$<)
 	@mkdir -p $(@D)
-	$(Q)$(CLANG) -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) -Wall -Wextra \
-		-Wno-unused-parameter -Ibpf -Ivmlinux/$(ARCH) -idirafter /usr/include/$(MULTIARCH) \
+	$(Q)$(CLANG) -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) $(BPF_DEFS) -Wall \
+		-Wextra -Wno-unused-parameter -Ibpf -Ivmlinux/$(ARCH) -idirafter /usr/include/$(MULTIARCH) \
 		-MMD -MP -c $< -o $@
 $(O)/uncoil.bpf.o: $(BPF_OBJ)
 	$(call msg,BPFLINK,$@)
@@ -71,7 +71,7 @@ $(O)/libuncoil.a: $(LIB_OBJ)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
 # the flame graph's page is embedded as a byte array
-$(O)/user/sink/flame.o: $(O)/flame_js.h $(O)/flame_css.h
+$(O)/user/sink/flame.o $(O)/user/sink/flame_diff.o: $(O)/flame_js.h $(O)/flame_css.h
 $(O)/flame_%.h: user/sink/flame.%
 	$(call msg,EMBED,$<)
 	@mkdir -p $(@D)
@@ -110,6 +110,10 @@ asan: ## build and run the everyday tests with address and undefined-behaviour s
 $(O)/uncoil-asan: $(USER_OBJ)
 	$(call msg,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(LIBS)
+# what is measured against: BPF_DEFS says how it differs, O where it lies (scripts/bench)
+$(O)/uncoil-bench: $(USER_OBJ)
+	$(call msg,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(LINK) -o $@ $^ $(LIBS)
 .PHONY: asan-units
 asan-units: $(UNIT)
 SECS ?= 20
@@ -117,6 +121,9 @@ fuzz: $(FUZZERS) ## fuzz every parser for SECS seconds each (default 20); T=name
 	$(Q)scripts/fuzz $(SECS) $(T)
 bench: uncoil ## measure costs against the bare timer and Austin; root
 	$(Q)scripts/bench
+accuracy: uncoil ## are stacks and shares true? every Python, 20 minutes; root; QUICK=1: one; ONLY=3.12.1,tasks
+	$(Q)PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 tests/accuracy/accuracy.py $(if $(QUICK),--quick) \
+		$(if $(ONLY),--only $(ONLY))
 
 # --- housekeeping
 C_FILES = $(shell find bpf user tests -name '*.[ch]' ! -path user/python/table.h ! -path user/python/task_table.h ! -path tests/unit/lines_golden.h)

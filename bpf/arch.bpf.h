@@ -4,7 +4,10 @@
 #define UNCOIL_ARCH_BPF_H
 
 #include <asm/ptrace.h>
+#include <linux/bpf.h>
+#include <linux/bpf_perf_event.h>
 #include <linux/types.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include <vmlinux.h>
@@ -25,6 +28,13 @@ static __always_inline __u64 task_thread_id(struct task_struct *task)
 static __always_inline __u64 current_thread_id(void)
 {
 	return task_thread_id((void *)bpf_get_current_task());
+}
+
+/* The stack pointer of a thread that a tick found in user mode; false: it was in the kernel. */
+static __always_inline bool user_sp(const struct bpf_perf_event_data *ctx, __u64 *ret_sp)
+{
+	*ret_sp = ctx->regs.rsp;
+	return (ctx->regs.cs & 3) == 3;
 }
 
 struct syscall_regs {

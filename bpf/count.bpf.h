@@ -204,6 +204,20 @@ static __always_inline int stack_ship(struct scratch *s)
 	return bpf_ringbuf_output(&ring, &s->stack, size, wake_flags());
 }
 
+/* Tells when this sample was taken. What finds the ring full is not counted here: each counted sample
+ * has one tick, so user space sees from the counts how many are missing. */
+static __always_inline void tick_ship(struct scratch *s)
+{
+	struct ev_tick ev = {};
+
+	if (!timeline)
+		return;
+	hdr_fill(&ev.hdr, EV_TICK, sizeof(ev), s->stack.hdr.image, s->stack.hdr.tgid,
+		 s->stack.hdr.tid, s->stack.hdr.thread);
+	ev.hash = s->hash;
+	bpf_ringbuf_output(&ring, &ev, sizeof(ev), wake_flags());
+}
+
 /* Adds `count` to the stack in s under its thread; ships what user space has not seen. Returns
  * 0, or not 0: it is not in the table (counted), or not all of it is shipped yet. */
 static __always_inline int stack_count(struct scratch *s, void *counts, __u64 count)
@@ -216,6 +230,8 @@ static __always_inline int stack_count(struct scratch *s, void *counts, __u64 co
 
 	if (val) {
 		val->count += count;
+		if (count)
+			tick_ship(s);
 		if (val->pending)
 			val->pending = codes_ship(val->pending);
 		return val->pending;
@@ -230,6 +246,8 @@ static __always_inline int stack_count(struct scratch *s, void *counts, __u64 co
 		stat_add(STAT_DROP_RING_FULL);
 		return -EINVAL;
 	}
+	if (count)
+		tick_ship(s);
 	stat_add(STAT_STACKS_NEW);
 	__sync_fetch_and_add(&counts_used, 1);
 	val = bpf_map_lookup_elem(counts, &key);
@@ -249,6 +267,7 @@ static __always_inline void stack_begin(struct scratch *s, const struct proc *pr
 	s->hash = hash_seed;
 	s->stack.flags = 0;
 	s->stack.frame_cnt = 0;
+	s->sp = 0;
 	__builtin_memset(&s->stack.wait, 0, sizeof(s->stack.wait));
 	s->stack.hdr.image = proc->image;
 	s->stack.hdr.tgid = tgid;

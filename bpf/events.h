@@ -23,7 +23,8 @@
 	X(FORK, ev_fork)     \
 	X(EXEC, ev_exec)     \
 	X(EXIT, ev_exit)     \
-	X(TIMES, ev_times)
+	X(TIMES, ev_times)   \
+	X(TICK, ev_tick)
 
 enum ev_kind {
 	EV_NONE,
@@ -33,10 +34,12 @@ enum ev_kind {
 		EV_MAX
 };
 
-/* Frames kept of one stack, leaf first. 512 bound the walk in the timer interrupt: about
- * 20 us for a recursion, 110 us when each frame is another function (`make bench` prints it). What
- * is deeper is cut at the root end and marked EV_STACK_TRUNCATED. */
-#define EV_FRAMES_MAX 512
+/* Frames kept of one stack, leaf first, and how many of them may be of another function than the frame
+ * before: that is what costs. Together they bound the walk in the timer interrupt: a recursion to
+ * about 20 us, a stack of ever other functions to less than 100 us (`make bench` prints both). What is
+ * deeper is cut at the root end and marked EV_STACK_TRUNCATED. */
+#define EV_FRAMES_MAX  512
+#define EV_CHANGES_MAX 400
 
 /* How much of each of a code object's strings is copied at first sight, in bytes of the target's
  * object, its header included. What is longer is cut; user space reads the rest if it still can. */
@@ -78,7 +81,8 @@ _Static_assert(sizeof(struct py_frame) == 16, "wire");
 /* Why a stack is not the whole stack. 0 = it is. A stack without frames has exactly one of the
  * reasons from EV_STACK_NO_IMAGE on. */
 enum ev_stack_flag {
-	EV_STACK_TRUNCATED = 1 << 0,  /* deeper than EV_FRAMES_MAX; the root end is missing */
+	EV_STACK_TRUNCATED =
+		1 << 0, /* deeper than EV_FRAMES_MAX, EV_CHANGES_MAX; the root end is missing */
 	EV_STACK_UNREADABLE = 1 << 1, /* a frame could not be read; what lies above it is missing */
 	EV_STACK_NO_IMAGE = 1 << 2,   /* no interpreter was known in this process at that moment */
 	EV_STACK_NO_TSTATE =
@@ -196,5 +200,14 @@ struct ev_times {
 	struct thread_times times;
 };
 _Static_assert(sizeof(struct ev_times) == 56, "wire");
+
+/* EV_TICK: one sample and when it was taken (hdr.ts_ns), if times are recorded (timeline). Comes
+ * after its stack and after it was counted: a tick that finds the ring full is a sample whose time is
+ * missing, and user space knows how many these are from the counts. */
+struct ev_tick {
+	struct ev_hdr hdr;
+	__u64 hash; /* of the stack: ev_stack.hash, under the same image and thread */
+};
+_Static_assert(sizeof(struct ev_tick) == 40, "wire");
 
 #endif /* UNCOIL_EVENTS_H */

@@ -29,8 +29,10 @@ struct scratch {
 	__u64 tstate;    /* thread state to look at next; then the one found */
 	__u64 loaded;    /* the thread state that `tstate_raw` is of */
 	__u64 current;   /* the thread state that holds the GIL, where there is one GIL */
-	__u64 best;      /* the best one of this thread so far, none being surely the current */
-	__u32 best_runs; /* it has frames */
+	__u64 sp;        /* the thread's C stack, [sp, stack_top), if it was in user mode; else 0 */
+	__u64 stack_top;
+	__u64 best; /* the best one of this thread so far, none being surely the current */
+	__u32 best_rank;
 	__u32 pad2;
 	__u64 at; /* frame to read next */
 	__u64 hash;
@@ -40,10 +42,12 @@ struct scratch {
 	__u32 check_last;     /* and its check: nothing changes while the thread is stopped */
 	__u32 entry_due;      /* the frame that began this cframe has not been passed yet, */
 	__u64 entry_previous; /* and this is what it must say comes before it */
-	__u32 frame;          /* where the current frame begins in `window` */
-	__u32 cfg_image;      /* whose cfg this is; 0 = none */
-	__u32 why;            /* enum ev_stack_flag: where the walk ended before the root */
-	__u32 codes_max;      /* code objects that may be copied for this stack */
+	__u32 changes;        /* frames of another function than the one before */
+	__u32 pad;
+	__u32 frame;     /* where the current frame begins in `window` */
+	__u32 cfg_image; /* whose cfg this is; 0 = none */
+	__u32 why;       /* enum ev_stack_flag: where the walk ended before the root */
+	__u32 codes_max; /* code objects that may be copied for this stack */
 	__u8 window[PY_WINDOW_MAX];
 	__u8 tstate_raw[PY_TSTATE_READ_MAX];
 	__u8 code[PY_CODE_READ_MAX];
@@ -134,6 +138,7 @@ extern const volatile __u64 hash_seed; /* random per recording: a target cannot 
 extern const volatile __u32 follow_children; /* -s */
 extern const volatile __u32 has_cookie;      /* bpf_get_attach_cookie(), Linux 5.15 */
 extern const volatile __u32 has_loop;        /* bpf_loop(), Linux 5.17 */
+extern const volatile __u32 timeline;        /* an event for each sample, with its time */
 extern const volatile __u32 ring_wake_bytes; /* unread bytes at which the reader is woken */
 extern const volatile __u32 trace_switches;  /* switch.bpf.c is attached */
 extern const volatile __u32 holder_only;     /* only ticks of the thread that holds the GIL count */

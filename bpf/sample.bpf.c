@@ -28,7 +28,7 @@ SEC("perf_event")
 int on_tick(struct bpf_perf_event_data *ctx)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
-	__u64 id = bpf_get_current_pid_tgid(), tstate;
+	__u64 id = bpf_get_current_pid_tgid(), tstate, sp;
 	__u32 tgid = id >> 32, tid = (__u32)id, zero = 0;
 	struct thread_seen *thread;
 	struct scratch *s;
@@ -55,6 +55,8 @@ int on_tick(struct bpf_perf_event_data *ctx)
 	stack_begin(s, proc, thread, tgid, tid);
 	s->codes_max = CODES_PER_TICK;
 	if (proc->state == PROC_PYTHON) {
+		if (user_sp(ctx, &sp))
+			stack_is(s, sp);
 		tstate = tstate_find(s, thread);
 		if (holder_only && !holds_gil(s, tstate))
 			return drop(STAT_NOT_HOLDER);

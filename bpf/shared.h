@@ -50,6 +50,7 @@ struct py_cfg {
 	__u32 tstate_frame; /* current frame, or the cframe */
 	__u32 tstate_status;
 	__u32 tstate_active; /* mask of the bit in tstate_status: it is the one that its thread uses */
+	__u32 tstate_cframe;        /* points to the C stack of the thread that runs it; 0 = none */
 	__u32 cframe_current_frame; /* its `previous` follows at once (3.11, 3.12) */
 	__u32 frame_read;           /* bytes of a frame to read: covers all frame_* below */
 	__u32 frame_previous;
@@ -83,7 +84,6 @@ struct py_cfg {
 	__u32 gil_size;
 	__u32 gil_holder;
 	__u32 gil_locked;
-	__u32 pad;
 };
 _Static_assert(sizeof(struct py_cfg) == 200, "control");
 
@@ -116,6 +116,7 @@ struct thread_seen {
 	__u32 serial;
 	__u64 thread_id;     /* pthread_self() */
 	__u64 tstate;        /* last seen thread state, verified at each use; 0 = none yet */
+	__u64 tstate_id;     /* the thread_id in it: its maker's, which may be another thread */
 	__u64 sent_id;       /* the thread_id that user space was told */
 	__u64 search_interp; /* where the search for the thread state goes on at the next tick, */
 	__u64 search_tstate; /* 0, 0 = from the beginning */

@@ -14,6 +14,10 @@
  * thread that runs C code without the GIL has no current thread state: it is the innermost that it
  * will come back to - the first one with frames in the interpreters' order, which is newest first.
  *
+ * thread_id is that of the thread that made the thread state, which may not be the one that runs it
+ * (uWSGI's threads in its second application; _xxsubinterpreters before 3.12). From 3.10 to 3.12 a
+ * thread state that runs points to the C stack, and the stack tells whose it is.
+ *
  * The sampled thread is stopped in this very interrupt, so its frames do not move while they are
  * read; they may be half-made, though, and whatever is read is the target's word. Therefore: every
  * loop is bounded, every code object must have PyCode_Type as its type, and a frame that does not
@@ -98,8 +102,21 @@ static __always_inline __u64 tstate_u64(const struct scratch *s, __u32 off)
 	return off <= PY_TSTATE_READ_MAX - 8 ? *(const __u64 *)(s->tstate_raw + off) : 0;
 }
 
-/* Of the thread state that is loaded: is it this thread's, and the one that it uses now? */
-static __always_inline int tstate_is_mine(const struct scratch *s)
+/* Of the thread state that is loaded: is it run on this thread's C stack? 1 = yes, -1 = on another,
+ * 0 = nothing tells. (Idle, it points into itself: root_cframe.) */
+static __always_inline int tstate_here(const struct scratch *s)
+{
+	__u64 cframe;
+
+	if (!s->cfg.tstate_cframe || !s->sp)
+		return 0;
+	cframe = tstate_u64(s, s->cfg.tstate_cframe);
+	if (cframe - s->loaded < 4096)
+		return 0;
+	return cframe >= s->sp && cframe < s->stack_top ? 1 : -1;
+}
+
+static __always_inline int tstate_names_me(const struct scratch *s)
 {
 	return tstate_u64(s, s->cfg.tstate_thread_id) == s->thread_id;
 }
@@ -121,12 +138,26 @@ static __always_inline int tstate_frame(const struct scratch *s, __u64 *ret_fram
 	return 0;
 }
 
+/* How surely the thread state that is loaded is the one that this thread will come back to. */
+enum { RANK_NOT, RANK_ELSEWHERE, RANK_IDLE, RANK_RUNS };
+
+static __always_inline int tstate_rank(const struct scratch *s, int here)
+{
+	__u64 frame = 0;
+
+	if (here <= 0 && !tstate_names_me(s))
+		return RANK_NOT;
+	if (here < 0)
+		return RANK_ELSEWHERE;
+	return !tstate_frame(s, &frame) && frame ? RANK_RUNS : RANK_IDLE;
+}
+
 /* One thread state, or one step to the next interpreter; 1 = stop, s->tstate is the current one or
  * 0, and then s->best the one that it may be. */
 SHARED int tstate_step(void)
 {
 	struct scratch *s = scratch_here();
-	__u64 frame = 0;
+	int here, rank;
 
 	if (!s)
 		return 1;
@@ -144,19 +175,18 @@ SHARED int tstate_step(void)
 		s->tstate = 0;
 		return 1;
 	}
-	if (tstate_is_mine(s)) {
-		if (tstate_is_current(s))
-			return 1;
-		if (!s->best_runs) {
-			s->best_runs = !tstate_frame(s, &frame) && frame;
-			if (s->best_runs || !s->best)
-				s->best = s->loaded;
-		}
-		/* an interpreter has one for each thread, and this is the last interpreter */
-		if (!s->interp) {
-			s->tstate = 0;
-			return 1;
-		}
+	here = tstate_here(s);
+	rank = tstate_rank(s, here);
+	if (rank > RANK_ELSEWHERE && tstate_is_current(s))
+		return 1;
+	if (rank > (int)s->best_rank) {
+		s->best_rank = rank;
+		s->best = s->loaded;
+	}
+	/* an interpreter has one for each thread, and this is the last interpreter */
+	if (!s->interp && s->best && rank != RANK_NOT) {
+		s->tstate = 0;
+		return 1;
 	}
 	s->tstate = tstate_u64(s, s->cfg.tstate_next);
 	return 0;
@@ -181,6 +211,26 @@ static __always_inline int interps_many(const struct scratch *s)
 	       head_main[0] != head_main[1];
 }
 
+/* Is the thread state that is loaded still in its interpreter's list? One that was freed looks like it
+ * did. `prev` lies before `next` in every version (Include/cpython/pystate.h). */
+static __always_inline int tstate_is_linked(const struct scratch *s)
+{
+	__u64 prev = tstate_u64(s, s->cfg.tstate_next - 8), back = 0, interp = 0;
+
+	if (prev)
+		return !user_u64(&back, prev + s->cfg.tstate_next) && back == s->loaded;
+	return !user_u64(&interp, s->loaded + s->cfg.tstate_interp) &&
+	       !user_u64(&back, interp + s->cfg.interp_threads_head) && back == s->loaded;
+}
+
+/* The thread state that is loaded is this thread's. */
+static __always_inline __u64 tstate_take(struct scratch *s, struct thread_seen *thread)
+{
+	thread->tstate = s->loaded;
+	thread->tstate_id = tstate_u64(s, s->cfg.tstate_thread_id);
+	return s->loaded;
+}
+
 /* Address of the current thread's PyThreadState, which is loaded then; 0 if it has none, 1 if more
  * than TSTATES_MAX had to be searched: the next tick goes on where this one stopped. The list may
  * have changed by then; what is found must still name this thread, and what is not there any more
@@ -192,22 +242,25 @@ static __always_inline __u64 tstate_find(struct scratch *s, struct thread_seen *
 
 	s->thread_id = thread->thread_id;
 	s->best = s->current = 0;
-	s->best_runs = 0;
+	s->best_rank = RANK_NOT;
 	if (cfg->runtime_tstate_current)
 		user_u64(&s->current, cfg->runtime + cfg->runtime_tstate_current);
-	if (thread->tstate && !tstate_load(s, thread->tstate) && tstate_is_mine(s)) {
-		/* one that waits is nobody's current one, and the only one of its thread if there
-		 * is but one interpreter */
-		if (tstate_is_current(s) || !interps_many(s))
+	if (thread->tstate && !tstate_load(s, thread->tstate) &&
+	    tstate_u64(s, cfg->tstate_thread_id) == thread->tstate_id) {
+		if (tstate_is_current(s) && tstate_here(s) >= 0)
 			return thread->tstate;
 	} else {
 		thread->tstate = 0;
 		s->thread_id = thread->thread_id = current_thread_id();
 	}
-	if (s->current && !tstate_load(s, s->current) && tstate_is_mine(s)) {
-		thread->tstate = s->current;
-		return s->current;
-	}
+	if (s->current && !tstate_load(s, s->current) &&
+	    tstate_rank(s, tstate_here(s)) > RANK_ELSEWHERE)
+		return tstate_take(s, thread);
+	/* one that waits is nobody's current one; it is its thread's only one if there is but one
+	 * interpreter */
+	if (thread->tstate && !interps_many(s) && !tstate_load(s, thread->tstate) &&
+	    tstate_is_linked(s))
+		return thread->tstate;
 	s->interp = thread->search_interp;
 	s->tstate = thread->search_tstate;
 	if (!s->thread_id || (!s->interp && !s->tstate &&
@@ -222,12 +275,12 @@ static __always_inline __u64 tstate_find(struct scratch *s, struct thread_seen *
 	}
 	thread->search_interp = thread->search_tstate = 0;
 	if (found && s->tstate)
-		thread->tstate = s->tstate;
-	else if (found || s->best)
+		return tstate_take(s, thread);
+	if (found || s->best)
 		thread->tstate = s->best;
-	if (thread->tstate && s->loaded != thread->tstate && tstate_load(s, thread->tstate))
-		thread->tstate = 0;
-	return thread->tstate;
+	if (!thread->tstate || (s->loaded != thread->tstate && tstate_load(s, thread->tstate)))
+		return thread->tstate = 0;
+	return tstate_take(s, thread);
 }
 
 /* Address of the GIL's struct that this thread state takes; 0 = there is none. */
@@ -351,6 +404,10 @@ SHARED int walk_step(void)
 		return !entry_fits(s, previous);
 	}
 	code = frame_u64(s, cfg->frame_code) & ~(__u64)cfg->frame_code_tags;
+	if (code != s->code_last && s->changes++ >= EV_CHANGES_MAX) {
+		s->why = EV_STACK_TRUNCATED;
+		return 1;
+	}
 	check = code == s->code_last ? s->check_last : code_sum(s, code);
 	if (!check) {
 		s->why = EV_STACK_UNREADABLE;
@@ -377,6 +434,17 @@ SHARED int walk_step(void)
 static long walk_turn(__u32 i, void *unused)
 {
 	return walk_step() ? 1 : 0; /* the verifier wants to see 0 or 1 */
+}
+
+/* Where the C stack of the thread is that was in user mode with this stack pointer, for the next
+ * walk(). Above a thread's stack are its thread-locals, where FS points; the first thread's stack is
+ * above everything else. */
+static __always_inline void stack_is(struct scratch *s, __u64 sp)
+{
+	__u64 top = current_thread_id();
+
+	s->sp = sp;
+	s->stack_top = sp < top ? top : ~0ULL;
 }
 
 /* The current frame by way of the cframe, and what the walk will check it against; 0, or the flag that
@@ -420,6 +488,7 @@ static __always_inline void walk(struct scratch *s, __u64 tstate)
 	__u64 begin = s->hash;
 
 	s->code_last = 0;
+	s->changes = 0;
 	s->why = frame_first(s, tstate);
 	/* one more than fits, so that a stack of exactly EV_FRAMES_MAX is not "truncated"; shims of
 	 * the C stack take turns with frames at worst */

@@ -26,6 +26,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / ".output"
 UNCOIL = OUT / "tests/bench/uncoil"  # a copy made by scripts/bench
+UNCOIL_FULL = OUT / "tests/bench/full/uncoil-bench"  # one that walks every stack: MEMO_NS=0
 TIMER = OUT / "tests/bench/timer"
 PYTHON = "/usr/bin/python3"
 TARGET = Path(__file__).with_name("target.py")
@@ -35,7 +36,7 @@ CPUS = sorted(os.sched_getaffinity(0))
 TARGET_CPU = CPUS[-1]
 TOOL_CPU = CPUS[0]
 SETTLE = 0.15  # seconds between a tool's first tick and the window
-BPF_PROG_TYPE_PERF_EVENT = "7"
+BPF_PROG_TYPE_PERF_EVENT, BPF_PROG_TYPE_TRACING = "7", "26"
 
 rng = random.Random(1)
 
@@ -131,7 +132,7 @@ class Process:
         if self.popen.poll() is None:
             self.popen.send_signal(sig)
         try:
-            return self.popen.wait(10)
+            return self.popen.wait(60)
         except subprocess.TimeoutExpired:
             self.popen.kill()
             return self.popen.wait()
@@ -151,7 +152,8 @@ class Target(Process):
         self.depth = depth
         struct.pack_into("<Q", self.page, 8, depth)
         super().__init__([PYTHON, TARGET, kind, path], cpu, nice)
-        self.wait_turns(3 if kind in ("busy", "hops") else 1)
+        # switch: until it has found its pace
+        self.wait_turns({"busy": 3, "hops": 3, "switch": 100}.get(kind, 1))
 
     def turn(self):
         return struct.unpack_from("<Q", self.page, 0)[0]
@@ -192,6 +194,16 @@ class Tool(Process):
         return tuple(int(re.search(rf"{key}:\t(\d+)", text)[1]) for key in ("run_time_ns", "run_cnt"))
 
 
+    def switches(self):
+        """(run time in ns, runs) of its sched_switch program, which of those that trace runs most."""
+        if not hasattr(self, "tracing"):
+            self.tracing = [f for f in Path(f"/proc/{self.pid}/fdinfo").iterdir()
+                            if f"prog_type:\t{BPF_PROG_TYPE_TRACING}\n" in f.read_text()]
+        found = [tuple(int(re.search(rf"{key}:\t(\d+)", text)[1]) for key in ("run_time_ns", "run_cnt"))
+                 for text in (f.read_text() for f in self.tracing)]
+        return max(found, key=lambda pair: pair[1])
+
+
 class Timer(Tool):
     def __init__(self, target, rate, cpu=TOOL_CPU):
         super().__init__([TIMER, target.pid, rate, 600], cpu, stdout=subprocess.PIPE)
@@ -199,13 +211,22 @@ class Timer(Tool):
             raise RuntimeError("the bare timer does not attach")
 
 
+class EmptySwitch(Tool):
+    """An empty program on sched_switch."""
+
+    def __init__(self, target, rate=0, cpu=TOOL_CPU):
+        super().__init__([TIMER, "switch", 0, 600], cpu, stdout=subprocess.PIPE)
+        if self.popen.stdout.readline() != b"ready\n":
+            raise RuntimeError("the empty sched_switch program does not attach")
+
+
 class Uncoil(Tool):
     count = 0
 
-    def __init__(self, target, rate, cpu=TOOL_CPU, output="uncoil", more=()):
+    def __init__(self, target, rate, cpu=TOOL_CPU, output="uncoil", more=(), program=UNCOIL):
         Uncoil.count += 1
         self.output = SHM / f"out{Uncoil.count}.{output}"
-        super().__init__([UNCOIL, "record", "-p", target.pid, "-r", rate, "-o", self.output, *more],
+        super().__init__([program, "record", "-p", target.pid, "-r", rate, "-o", self.output, *more],
                          cpu, stderr=subprocess.PIPE)
         line = self.popen.stderr.readline()
         if not line.startswith(b"recording"):

@@ -7,12 +7,16 @@ busy     one thread, a fixed unit of work again and again at the bottom of a sta
          many units are done and its own CPU time, so that work per CPU second can be read at any
          moment without stopping it.
 hops     the same, but each frame is of a code object of its own, as in most real stacks.
+crowd    as many threads as the page asks for frames, each in a recursion of 10 frames.
 threads  16 threads, each in its own call chains: many stacks, many functions.
+switch   two processes that pass a byte to and fro through pipes, on one CPU, each at the bottom of a
+         stack like that of hops: two switches a round. CPU time is both's; a unit of work is a round.
 worst    for the longest tick: 600 frames, each of a code object that no one has seen before, with
          all names and line tables as long as what is copied of them.
 """
 
 import mmap
+import os
 import struct
 import sys
 import threading
@@ -83,6 +87,88 @@ def threads(page):
     time.sleep(3600)
 
 
+ROUNDS = 100  # between two looks at the clocks
+SWITCH_NS = 20_000  # CPU time from switch to switch: 50,000 switches in a second of it
+
+
+def spin(turns):
+    for _ in range(turns):
+        pass
+
+
+def rounds(first, page, get, put, ends):
+    """`first` sends, and waits; the other waits, and sends. Each works for a while before it sends."""
+    read, write, turns = os.read, os.write, struct.Struct("<Q").unpack_from
+    while True:
+        for _ in range(ROUNDS):
+            if first:
+                spin(turns(page, 136)[0])
+                write(put, b"x")
+            if not read(get, 1):
+                os._exit(0)
+            if not first:
+                spin(turns(page, 136)[0])
+                write(put, b"x")
+        if first:
+            ends()
+
+
+def deep(left, page, *rest):
+    return DEEP[left](left - 1, page, *rest) if left else rounds(*rest)
+
+
+DEEP = [types.FunctionType(deep.__code__.replace(co_name=f"deep{k}", co_firstlineno=100 + k), globals())
+        for k in range(1000)]
+
+
+def switch(page):
+    depth = struct.unpack_from("<Q", page, 8)[0]
+    (get, child_put), (child_get, put) = os.pipe(), os.pipe()
+    child = os.fork()
+    if not child:
+        os.close(get)
+        os.close(put)
+        deep(depth - 5, page, False, page, child_get, child_put, None)
+    os.close(child_get)
+    os.close(child_put)
+    struct.pack_into("<Q", page, 128, child)
+    clock = (~child << 3) | 2  # clock_getcpuclockid(3)
+    start = time.perf_counter_ns()
+    spin(20000)
+    turn_ns = (time.perf_counter_ns() - start) / 20000
+    state = {"turn": 0, "cpu": 0}
+
+    def ends():
+        turn, cpu = state["turn"] + 1, time.thread_time_ns() + time.clock_gettime_ns(clock)
+        struct.pack_into("<QQQ", page, 32 + 32 * (turn & 1), turn * ROUNDS, cpu, depth)
+        struct.pack_into("<Q", page, 0, turn)
+        if turn in (20, 40, 60):  # nears SWITCH_NS
+            more = SWITCH_NS - (cpu - state["cpu"]) / (20 * ROUNDS * 2)
+            struct.pack_into("<Q", page, 136, max(0, struct.unpack_from("<Q", page, 136)[0] + int(more / turn_ns)))
+        if turn % 20 == 0:
+            state["cpu"] = cpu
+        state["turn"] = turn
+
+    deep(depth - 5, page, True, page, get, put, ends)  # <module>, switch, deep0, rounds, and spin or none
+
+
+def crowd(page):
+    def go_down(left):
+        if left:
+            go_down(left - 1)
+        began.wait()
+        while True:
+            for _ in range(1000):
+                pass
+
+    began = threading.Event()  # with a hundred that compute, each further one would wait for the GIL to begin
+    for _ in range(struct.unpack_from("<Q", page, 8)[0]):
+        threading.Thread(target=go_down, args=(10,), daemon=True).start()
+    began.set()
+    struct.pack_into("<Q", page, 0, 1)
+    time.sleep(3600)
+
+
 def link(chain, at):
     if at < len(chain):
         return chain[at](chain, at + 1)
@@ -111,4 +197,4 @@ with open(sys.argv[2], "r+b") as shared:
 if sys.argv[1] in ("busy", "hops"):
     busy(PAGE, {"busy": descend, "hops": hop}[sys.argv[1]])
 else:
-    {"threads": threads, "worst": worst}[sys.argv[1]](PAGE)
+    {"threads": threads, "crowd": crowd, "worst": worst, "switch": switch}[sys.argv[1]](PAGE)

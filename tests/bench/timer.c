@@ -2,6 +2,7 @@
 /*
  * timer PID HZ SECONDS: puts an empty BPF program on a timer of the process's main thread, opened
  * and attached just as user/probe/sampler.c does it; says "ready" once it ticks, and waits.
+ * timer switch 0 SECONDS: the same for an empty program on sched_switch.
  */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -43,10 +44,21 @@ static int timer_open(pid_t pid, unsigned long hz)
 	return fd;
 }
 
+static int ready(double seconds)
+{
+	struct timespec pause;
+
+	printf("ready\n");
+	fflush(stdout);
+	pause.tv_sec = (time_t)seconds;
+	pause.tv_nsec = (long)((seconds - (double)pause.tv_sec) * 1e9);
+	nanosleep(&pause, NULL);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	LIBBPF_OPTS(bpf_perf_event_opts, opts, .bpf_cookie = 0);
-	struct timespec pause;
 	struct timer_bpf *skel;
 	unsigned long hz;
 	double seconds;
@@ -60,11 +72,16 @@ int main(int argc, char **argv)
 	pid = strtol(argv[1], NULL, 10);
 	hz = strtoul(argv[2], NULL, 10);
 	seconds = strtod(argv[3], NULL);
-	if (pid <= 0 || !hz)
+	if (strcmp(argv[1], "switch") && (pid <= 0 || !hz))
 		return fail("PID or HZ", EINVAL);
 	skel = timer_bpf__open_and_load();
 	if (!skel)
 		return fail("load", errno);
+	if (!strcmp(argv[1], "switch")) {
+		if (!bpf_program__attach_trace(skel->progs.on_switch))
+			return fail("attach", errno);
+		return ready(seconds);
+	}
 	fd = timer_open(pid, hz);
 	if (fd < 0)
 		return fail("perf_event_open", errno);
@@ -76,10 +93,5 @@ int main(int argc, char **argv)
 	}
 	if (ioctl(fd, PERF_EVENT_IOC_ENABLE, 0))
 		return fail("enable", errno);
-	printf("ready\n");
-	fflush(stdout);
-	pause.tv_sec = (time_t)seconds;
-	pause.tv_nsec = (long)((seconds - (double)pause.tv_sec) * 1e9);
-	nanosleep(&pause, NULL);
-	return 0;
+	return ready(seconds);
 }

@@ -58,12 +58,38 @@ class Python(str):
     @property
     def full_version(self):
         match = re.search(r"versions/([\d.]+)/", self)
-        return match[1] if match else self.rsplit("python", 1)[1] + ".0"
+        return match[1] if match else re.search(r"python([\d.]+)[^/]*$", self)[1] + ".0"
+
+    def exists(self):
+        return os.path.exists(self)
+
+    @property
+    def name(self):
+        return next(name for name, path in (PYTHONS | GOT).items() if path == self)
 
 
 PYTHONS = {name: Python(path) for name, path in interpreters().items()}
 SYSTEM = Python("/usr/bin/python3.11")
 each_python = pytest.mark.parametrize("python", PYTHONS.values(), ids=PYTHONS.keys())
+
+# what scripts/get-pythons makes; each is one word that runs the Python, in a root of its own
+GOT_FOLDER = pathlib.Path(os.environ.get("UNCOIL_PYTHONS", TOP / ".output/pythons")) / "bin"
+GOT = {name: Python(GOT_FOLDER / program) for name, program in {
+    "bullseye-3.9": "bullseye-python3.9", "bookworm-3.11d": "bookworm-python3.11d",
+    "trixie-3.13": "trixie-python3.13", "sid-3.13": "sid-python3.13",
+    "sid-3.14": "sid-python3.14", "sid-3.15": "sid-python3.15",
+    "free-threaded-3.14": "free-threaded-python3.14t"}.items()}
+
+
+def got(name):
+    """A parameter: this interpreter, or a skip that says how to get it."""
+    suite = "free-threaded" if name.startswith("free-") else name.split("-")[0]
+    return pytest.param(GOT[name], id=name, marks=[] if GOT[name].exists() else pytest.mark.skip(
+        reason=f"there is no {name}: scripts/get-pythons {suite}"))
+
+
+EVERY = [pytest.param(path, id=name) for name, path in PYTHONS.items()] + [got(n) for n in GOT]
+every_python = pytest.mark.parametrize("python", EVERY)
 
 
 Result = collections.namedtuple("Result", "code out err seconds pid")
@@ -80,7 +106,10 @@ def uncoil(*args, timeout=WAIT, **popen):
         out, err = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
         process.kill()
-        out, err = process.communicate()
+        try:
+            _, err = process.communicate(timeout=2)
+        except subprocess.TimeoutExpired:
+            err = "nothing yet: the command that it started holds its output"
         pytest.fail(f"{command} hangs; it said {err!r}")
     assert process.returncode >= 0, f"{command} died of signal {-process.returncode}: {err!r}"
     return Result(process.returncode, out, (err or b"").decode(), time.monotonic() - start,
@@ -316,6 +345,82 @@ def finish(process):
         pytest.fail(f"{process.args} hangs")
     assert process.returncode >= 0, f"it died of signal {-process.returncode}: {err!r}"
     return Result(process.returncode, out, err.decode(), 0, process.pid)
+
+
+# --- the matrix: interpreter by feature
+
+MATRIX = TOP / "docs/interpreters.md"
+FEATURES = {}  # (interpreter, feature) -> worst outcome of the tests that are marked with it
+RANK = ["passed", "skipped", "failed"]
+WORDS = {"passed": "yes", "skipped": "not tried", "failed": "NO"}
+
+
+def pytest_addoption(parser):
+    parser.addoption("--write-matrix", action="store_true",
+                     help="write what the tests saw to docs/interpreters.md")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "feature(name): a column of the matrix")
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = (yield).get_result()
+    feature = item.get_closest_marker("feature")
+    params = item.callspec.params if hasattr(item, "callspec") else {}
+    python = params.get("python", params.get("seen"))
+    if feature and python and (call.when == "call" or report.outcome != "passed"):
+        key = python.name, feature.args[0]
+        FEATURES[key] = max(FEATURES.get(key, "passed"), report.outcome, key=RANK.index)
+
+
+def matrix_read():
+    """The table in docs/interpreters.md: (interpreter, feature) -> word."""
+    rows = [[cell.strip() for cell in line.strip("|\n").split("|")]
+            for line in MATRIX.read_text().splitlines() if line.startswith("|")]
+    return {(row[0], column): cell for row in rows[2:] for column, cell in
+            zip(rows[0][1:], row[1:])} if rows else {}
+
+
+def matrix_rows(cells):
+    """The table's lines; interpreters and features in the order of the tests."""
+    names = list(dict.fromkeys(name for name, _ in cells))
+    columns = list(dict.fromkeys(column for _, column in cells))
+    table = [["interpreter", *columns]]
+    table += [[name, *(cells.get((name, column), "-") for column in columns)] for name in
+              sorted(names, key=list(PYTHONS | GOT).index)]
+    widths = [max(map(len, column)) for column in zip(*table)]
+    lines = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in table]
+    return [lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *lines[1:]]
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if not FEATURES:
+        return
+    cells = {key: WORDS[outcome] for key, outcome in FEATURES.items()}
+    terminalreporter.section("interpreters")
+    for line in matrix_rows(cells):
+        terminalreporter.write_line(line)
+    if config.getoption("--write-matrix"):
+        text = MATRIX.read_text()
+        start, end = text.index("| interpreter"), text.rindex("|\n") + 2
+        MATRIX.write_text(text[:start] + "\n".join(matrix_rows(cells)) + "\n" + text[end:])
+
+
+def pytest_sessionfinish(session):
+    """What docs/interpreters.md says must be what was seen, where something was."""
+    if not FEATURES or session.config.getoption("--write-matrix"):
+        return
+    said = matrix_read()
+    # what failed has been told already
+    wrong = [f"{name}, {feature}: {said.get((name, feature), 'nothing')}, but it is {WORDS[outcome]}"
+             for (name, feature), outcome in FEATURES.items() if outcome == "passed"
+             # a machine may have Pythons that the document does not list
+             and name in {n for n, _ in said} and said.get((name, feature)) != WORDS[outcome]]
+    if wrong:
+        print("\nFAILED docs/interpreters.md says:", *wrong, sep="\n  ")
+        session.exitstatus = session.exitstatus or 1
 
 
 def as_nobody():

@@ -92,7 +92,7 @@ TARGETS_REFUSED = {
     "sleep": not_python,
     "zombie": a_zombie,
     "kernel thread": lambda _: (2, ["process 2 is a kernel thread"]),
-    "3.7": old_python("3.7", ["CPython 3.7.", "not supported", "3.8 to 3.13"]),
+    "3.7": old_python("3.7", ["CPython 3.7.", "not supported", "3.8 to 3.15"]),
     "3.6": old_python("3.6", ["is not a Python process"]),
     "2.7": old_python("2.7", ["is not a Python process"]),
 }

@@ -3,25 +3,35 @@
 
 import math
 import re
+import signal
+import subprocess
 
 import pytest
 
-from conftest import (PYTHONS, SYSTEM, TARGETS, Stacks, Target, cpu_ns, each_python, marks, stacks,
-                      uncoil)
+from conftest import (EVERY, PYTHONS, SYSTEM, TARGETS, UNCOIL, Stacks, Target, cpu_ns, each_python,
+                      every_python, finish, marks, stacks, uncoil, wait_for)
 
 LINES = marks("features.py")
 THREADS = ["MainThread", "plain worker", "Arbeiter-ä-线程-\U0001f9f5"]
 
 
-@pytest.fixture(scope="module", params=PYTHONS.values(), ids=PYTHONS.keys())
+feature = pytest.mark.feature
+
+
+@pytest.fixture(scope="module", params=EVERY)
 def seen(request, tmp_path_factory):
-    """One recording of all features."""
+    """One recording of all features: of so much CPU time, however busy the machine is."""
     where = tmp_path_factory.mktemp("features")
     target = Target([request.param, TARGETS / "features.py"])
     try:
         target.said(b"ready")
-        result = uncoil("record", "-t", "-r", "1000", "-d", "1.2", "-p", str(target.pid), "-o",
-                        where / "x.folded", "-o", where / "x.txt")
+        recorder = Target([UNCOIL, "record", "-t", "-r", "1000", "-p", str(target.pid), "-o",
+                           where / "x.folded", "-o", where / "x.txt"], stderr=subprocess.PIPE)
+        assert recorder.stderr.readline().startswith(b"recording ")
+        before = cpu_ns(target.pid)
+        wait_for(lambda: cpu_ns(target.pid) > before + 900e6, "the target to use CPU time", 60)
+        recorder.send_signal(signal.SIGINT)
+        result = finish(recorder)
     finally:
         target.kill()
         target.wait()
@@ -38,6 +48,7 @@ def qualified(python, qualname):
     return qualname if python.version >= (3, 11) else qualname.rsplit(".", 1)[-1]
 
 
+@feature("thread names")
 def test_all_threads_by_their_names(seen):
     names = {re.sub(r"thread \d+ ", "thread ", f"{f[1].name} ({f[1].file})") for f, _ in seen}
     assert {f"thread {seen.pid} (MainThread)"} <= {f"{f[1].name} ({f[1].file})" for f, _ in seen}
@@ -47,26 +58,31 @@ def test_all_threads_by_their_names(seen):
         assert re.search(rf"^ +\d+ +[\d.]+% +{seen.pid} +\d+  {re.escape(name)}$", seen.text, re.M)
 
 
+@feature("functions, generators, coroutines")
 @pytest.mark.parametrize("qualname", [
     "Outer.Inner.method", "Outer.of_class", "closure.<locals>.local", "<lambda>", "multi",
     "generate.<locals>.<genexpr>", "generator", "run_async", "outer_coroutine", "inner_coroutine",
-    "<module>", "comprehend.<locals>.<listcomp>"])
+    "<module>", "comprehend.<locals>.<listcomp>", "Made.__init__"])
 def test_qualified_names(seen, qualname):
     if "listcomp" in qualname and seen.python.version >= (3, 12):
         qualname = "comprehend"  # inlined since 3.12
     assert seen.count(qualified(seen.python, qualname)) >= 5
 
 
+@feature("lines")
 @pytest.mark.parametrize("name, below, line", [
     ("multi", "one", "multi-one"), ("multi", "two", "multi-two"),
     ("Outer.Inner.method", "spin", "method"), ("comprehend", "spin", "comprehend"),
+    ("make", "Made.__init__", "make"),
     ("outer_coroutine", "inner_coroutine", "await"), ("inner_coroutine", "spin", "coroutine")])
 def test_lines_of_callers(seen, name, below, line):
     if name == "comprehend" and seen.python.version < (3, 12):
         name = qualified(seen.python, "comprehend.<locals>.<listcomp>")
+    below = qualified(seen.python, below)
     assert set(seen.lines(qualified(seen.python, name), below)) == {LINES[line]}
 
 
+@feature("lines")
 def test_lines_of_leaves(seen):
     exact, total = seen.lines("exact"), seen.count("exact")
     known = [LINES["exact-while"], LINES["exact-for"], LINES["exact-join"]]
@@ -79,6 +95,7 @@ def test_lines_of_leaves(seen):
     assert set(spin) <= {LINES["spin"], LINES["spin"] - 1, LINES["spin"] - 2}
 
 
+@feature("deep recursion")
 def test_deep_recursion_is_cut_at_the_root(seen):
     deep = seen.having("bottom")
     assert deep
@@ -90,6 +107,7 @@ def test_deep_recursion_is_cut_at_the_root(seen):
     assert f"{count} samples of stacks deeper than 512 frames" in seen.err
 
 
+@feature("freed code")
 def test_code_that_is_gone(seen):
     gone = {f for frames, _ in seen for f in frames if f.name.startswith("gone_")}
     assert gone
@@ -97,6 +115,7 @@ def test_code_that_is_gone(seen):
     assert seen.count("[name not read]") <= .01 * seen.total
 
 
+@feature("functions, generators, coroutines")
 def test_names_that_are_not_ascii(seen):
     found = {f for frames, _ in seen for f in frames if f.name == "größe_函数_\U00020000"}
     assert {(f.file, f.line) for f in found} == {("/tmp/dätei_файл_\U0001f40d.py", 2)}
@@ -109,20 +128,25 @@ def test_nothing_else(seen):
     assert wrong <= .01 * seen.total, bad
 
 
-@each_python
+@feature("counts and shares")
+@every_python
 def test_counts_and_shares(start, folder, python):
     result = uncoil("record", "-r", "2000", "-o", folder / "x.folded", "--", python,
                     TARGETS / "shares.py", ".5")
     assert result.code == 0, result.err
     used = float(result.out.split()[1])
     seen = stacks(folder / "x.folded")
-    assert seen.total == pytest.approx(used * 2000, rel=.05)
+    # a machine that is taken away while a tick is due gives one for several: that is told
+    told = re.search(r"(\d+) samples' worth of CPU time not sampled", result.err)
+    assert seen.total + int(told[1] if told else 0) == pytest.approx(used * 2000, rel=.06)
+    assert seen.total > .8 * used * 2000
     seven, three = seen.count("seven"), seen.count("three")
     n = seven + three
     assert n > .85 * seen.total
     assert abs(seven / n - .7) < 4 * math.sqrt(.7 * .3 / n)
 
 
+@feature("births of threads")
 @each_python
 @pytest.mark.parametrize("attach", [True, False], ids=["attach", "command"])
 def test_no_tick_of_a_thread_is_lost_or_counted_twice(target, folder, python, attach):
@@ -152,9 +176,10 @@ brief()
 """
 
 
-@each_python
+@feature("script of 25 ms")
+@every_python
 def test_a_script_that_ends_at_once(folder, python):
-    for run in range(6):
+    for run in range(6 if python in PYTHONS.values() else 3):
         result = uncoil("record", "-r", "1000", "-o", "-", "-f", "folded", "--", python, "-c", BRIEF)
         assert result.code == 0, result.err
         seen = Stacks(result.out)

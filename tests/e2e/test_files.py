@@ -230,6 +230,8 @@ def patched(name, at, value):
 
 PATCHES = {
     "version 3.99": (patched("Py_Version", 0, struct.pack("<Q", 0x036300f0)), ["CPython 3.99.0"]),
+    "version 3.16": (patched("Py_Version", 0, struct.pack("<Q", 0x031000f0)),
+                     ["CPython 3.16.0", "3.8 to 3.15"]),
     "version 0": (patched("Py_Version", 0, bytes(8)), ["not supported"]),
     "version 2": (patched("Py_Version", 0, struct.pack("<Q", 0x020712f0)), ["CPython 2.7.18"]),
     "version 3.12": (patched("Py_Version", 0, struct.pack("<Q", 0x030c01f0)), ["CPython 3.12.1"]),

@@ -165,8 +165,10 @@ def test_dangling_symlink_is_replaced(busy, folder):
 
 def test_fifo(busy, folder, start):
     os.mkfifo(folder / "x.folded")
+    both = os.open(folder / "x.folded", os.O_RDWR)  # uncoil may come before cat
     reader = start("cat", folder / "x.folded")
     record(busy, "-o", folder / "x.folded")
+    os.close(both)
     assert Stacks(reader.communicate(timeout=20)[0]).count("spin") > 0
     assert stat.S_ISFIFO((folder / "x.folded").stat().st_mode)
 

@@ -154,6 +154,13 @@ def test_views_and_keys(terminal, spread, nothing_left):
     spread.assert_computes()
 
 
+def test_gil_only(terminal, spread):
+    terminal.top("-g", "-r", "250", "-p", str(spread.pid))
+    terminal.until(r"^holding the GIL, 250 Hz  ", SHARE + r"spin \(.*spread.py\)$")
+    terminal.type("q")
+    terminal.assert_restored()
+
+
 def test_resize(terminal, spread):
     terminal.top("-p", str(spread.pid))
     terminal.until(SHARE + "spin")

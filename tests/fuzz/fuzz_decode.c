@@ -31,6 +31,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (ev.hdr->kind == EV_STACK)
 			for (i = 0; i < ev.stack->frame_cnt; i++)
 				sink += ev.stack->frames[i].code + ev.stack->frames[i].check;
+		if (ev.hdr->kind == EV_TICK)
+			sink += ev.tick->hash;
 		if (ev.hdr->kind == EV_CODE) {
 			touch(ev.raw.facts);
 			touch(ev.raw.name);

@@ -18,13 +18,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void render(const struct profile *p, uint8_t how)
 {
-	static const struct sink *const sinks[] = { &sink_flame, &sink_folded, &sink_summary };
-	const struct report_options options = { .threads = how & 1, .functions = how & 2 };
+	const struct report_options options = { .threads = how & 1,
+						.functions = how & 2,
+						.timeline = true };
 	struct report *report = report_new(p, &options);
 	FILE *out = fopen("/dev/null", "w");
 	size_t i;
 
-	for (i = 0; report && out && i < sizeof(sinks) / sizeof(sinks[0]); i++)
+	for (i = 0; report && out && sinks[i]; i++)
 		sinks[i]->write(report, out);
 	if (out)
 		fclose(out);

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 
 #include <cmocka.h>
 
@@ -18,31 +17,22 @@
 #include "model/journal.h"
 #include "model/profile.h"
 #include "model/report.h"
-
-#define FRAMES_HEAD offsetof(struct ev_stack, frames)
-
-static struct ev_stack stack_event(uint32_t thread, uint64_t hash, uint32_t flags, uint32_t cnt)
-{
-	struct ev_stack ev = {
-		.hdr = { .kind = EV_STACK, .image = 1, .tgid = 7, .tid = 8, .thread = thread },
-		.hash = hash,
-		.flags = flags,
-		.frame_cnt = cnt
-	};
-
-	ev.hdr.size = FRAMES_HEAD + cnt * sizeof(struct py_frame);
-	return ev;
-}
+#include "unit/model_fixture.h"
 
 static void decode_accepts_what_the_kernel_side_sends(void **state)
 {
 	struct ev_stack stack = stack_event(1, 2, 0, 3);
 	struct ev_exit ended = { .hdr = { .kind = EV_EXIT, .size = sizeof(ended), .image = 1 } };
+	struct ev_tick tick = { .hdr = { .kind = EV_TICK, .size = sizeof(tick), .image = 1 } };
 	struct event ev;
 
 	assert_int_equal(event_decode(&stack, stack.hdr.size, &ev), 0);
 	assert_ptr_equal(ev.stack, &stack);
 	assert_int_equal(event_decode(&ended, sizeof(ended), &ev), 0);
+	assert_int_equal(event_decode(&tick, sizeof(tick), &ev), 0);
+	assert_ptr_equal(ev.tick, &tick);
+	tick.hdr.size--;
+	assert_int_equal(event_decode(&tick, sizeof(tick) - 1, &ev), -EINVAL);
 }
 
 static void decode_refuses_what_does_not_hold(void **state)
@@ -90,57 +80,6 @@ static void decode_bounds_the_parts_of_a_code_object(void **state)
 	free(code);
 }
 
-static void put(struct profile *p, enum record_type type, const void *data, size_t len, int want)
-{
-	struct err err;
-
-	assert_int_equal(profile__apply(p, type, data, len, &err), want);
-	if (want)
-		assert_true(err.msg[0]);
-}
-
-static void put_meta_as(struct profile *p, uint32_t format, uint32_t mode, int want)
-{
-	struct {
-		struct record_meta meta;
-		uint32_t len;
-		char mode[6];
-	} r = { .meta = { .format = format, .rate_hz = 99, .mode = mode },
-		.len = 6,
-		.mode = "on-CPU" };
-
-	put(p, RECORD_META, &r, sizeof(r.meta) + 4 + 6, want);
-}
-
-static void put_meta(struct profile *p, uint32_t format, int want)
-{
-	put_meta_as(p, format, RECORD_CPU, want);
-}
-
-static void put_end(struct profile *p, struct record_stats *stats)
-{
-	put(p, RECORD_STATS, stats, sizeof(*stats), 0);
-	put(p, RECORD_END, NULL, 0, 0);
-}
-
-static void put_count(struct profile *p, uint32_t thread, uint64_t hash, uint64_t count)
-{
-	struct record_count r = { .key = { .thread = thread, .image = 1, .hash = hash },
-				  .count = count };
-
-	put(p, RECORD_COUNTS, &r, sizeof(r), 0);
-}
-
-static const struct report_remark *remark_like(const struct report *report, const char *text)
-{
-	uint32_t i;
-
-	for (i = 0; i < report->remark_cnt; i++)
-		if (strstr(report->remarks[i].text, text))
-			return &report->remarks[i];
-	return NULL;
-}
-
 static void profile_counts_stacks_by_thread(void **state)
 {
 	static const struct report_options plain, by_thread = { .threads = true };
@@ -170,63 +109,6 @@ static void profile_counts_stacks_by_thread(void **state)
 	assert_int_equal(report->root->child->kind, FRAME_PROCESS);
 	assert_int_equal(report->root->child->child->total, 9); /* heaviest first */
 	assert_int_equal(report->root->child->child->next->total, 3);
-	report_free(report);
-	profile__free(p);
-}
-
-static void profile_adds_waits_up(void **state)
-{
-	static const struct report_options plain, with_idle = { .idle = true };
-	struct profile *p = profile__new();
-	struct ev_stack runs = stack_event(1, 100, EV_STACK_NO_FRAME, 0);
-	struct ev_stack naps = stack_event(1, 200, EV_STACK_NO_FRAME | EV_STACK_WAIT, 0);
-	struct ev_stack loops = stack_event(1, 300, EV_STACK_NO_FRAME | EV_STACK_WAIT, 0);
-	struct record_count waits[] = {
-		{ .key = { 1, 1, 200 }, .count = 2, .wait_ns = 500, .runq_ns = 30 },
-		{ .key = { 1, 1, 300 }, .count = 1, .wait_ns = 3000000 },
-		{ .key = { 1, 1, 999 }, .count = 4, .wait_ns = 1 }, /* its stack never came */
-	};
-	struct record_times times = { .thread = 1,
-				      .image = 1,
-				      .times = {
-					      .cpu_ns = 900, .wait_ns = 3000600, .runq_ns = 30 } };
-	struct record_stats stats = { .stat[STAT_SAMPLES] = 3, .stat[STAT_WAITS] = 8 };
-	const struct report_node *node;
-	struct report *report;
-
-	naps.wait = (struct wait){ .syscall = SYS_nanosleep, .state = 1 };
-	loops.wait = (struct wait){ .syscall = SYS_epoll_pwait, .state = 1 };
-	put_meta_as(p, RECORD_FORMAT, RECORD_MODE_MAX, -EINVAL);
-	put_meta_as(p, RECORD_FORMAT, RECORD_WALL, 0);
-	put(p, RECORD_RING, &runs, runs.hdr.size, 0);
-	put(p, RECORD_RING, &naps, naps.hdr.size, 0);
-	put(p, RECORD_RING, &loops, loops.hdr.size, 0);
-	put_count(p, 1, 100, 3);
-	put(p, RECORD_COUNTS, waits, sizeof(waits), 0);
-	put(p, RECORD_TIMES, &times, sizeof(times), 0);
-	put_end(p, &stats);
-	report = report_new(p, &with_idle);
-	assert_int_equal(report->unit, REPORT_NS);
-	/* CPU time as measured, not as sampled; and what no stack is known of */
-	assert_int_equal(report->root->total, 900 + 3000600 + 30);
-	node = report->root->child; /* heaviest first */
-	assert_string_equal(node->func, "[no Python function running]");
-	assert_int_equal(node->self, 900);
-	assert_string_equal(node->child->func, "[epoll]");
-	assert_string_equal(node->child->next->func, "[sleep]");
-	assert_int_equal(node->child->next->total, 500);
-	assert_string_equal(node->child->next->next->func, "[run queue]");
-	assert_string_equal(node->next->func, "[waiting, stack not known]");
-	assert_int_equal(node->next->total, 100);
-	assert_int_equal(remark_like(report, "stack did not arrive")->count, 4);
-	assert_int_equal(remark_like(report, "between the kernel's table")->count, 1);
-	assert_null(remark_like(report, "-i shows"));
-	report_free(report);
-	report = report_new(p, &plain);
-	assert_int_equal(report->root->total, 900 + 600 + 30);
-	assert_int_equal(report->waits, 2);
-	assert_int_equal(remark_like(report, "-i shows")->count, 3);
-	assert_int_equal(report->threads[0].wait_ns, 3000600); /* all of its time, always */
 	report_free(report);
 	profile__free(p);
 }
@@ -538,7 +420,6 @@ int main(void)
 		cmocka_unit_test(decode_refuses_what_does_not_hold),
 		cmocka_unit_test(decode_bounds_the_parts_of_a_code_object),
 		cmocka_unit_test(profile_counts_stacks_by_thread),
-		cmocka_unit_test(profile_adds_waits_up),
 		cmocka_unit_test(profile_says_what_it_misses),
 		cmocka_unit_test(profile_asks_for_what_it_lacks),
 		cmocka_unit_test(profile_refuses_records_that_do_not_hold),

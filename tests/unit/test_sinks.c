@@ -529,12 +529,11 @@ static void flame_of_nothing(void **state)
 
 static void a_full_disk_is_an_error(void **state)
 {
-	const struct sink *const sinks[] = { &sink_flame, &sink_folded, &sink_summary };
 	struct fixture *f = small();
 	FILE *out;
 	size_t i;
 
-	for (i = 0; i < 3; i++) {
+	for (i = 0; sinks[i]; i++) {
 		out = fopen("/dev/full", "w");
 		assert_non_null(out);
 		setvbuf(out, NULL, _IONBF, 0);

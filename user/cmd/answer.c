@@ -103,6 +103,20 @@ void answers__free(struct answers *a)
 	free(a);
 }
 
+void answers__profile(struct answers *a, struct profile *profile)
+{
+	struct live *live, *next;
+
+	a->profile = profile;
+	HASH_ITER (hh, a->lives, live, next) {
+		if (profile__image_alive(profile, live->image))
+			continue;
+		HASH_DEL(a->lives, live);
+		buf_done(&live->threads);
+		free(live);
+	}
+}
+
 /* Clean text is up to three times as long as the bytes were: it is cut here, cleaned. */
 static void string_add(struct buf *record, const struct buf *text)
 {
@@ -261,6 +275,24 @@ int answers__root(struct answers *a, uint32_t image, pid_t pid, bool must, struc
 	if (code)
 		return code;
 	if (live->found && !live->proved)
+		retry_later(live);
+	return image_record(a, live);
+}
+
+int answers__child(struct answers *a, uint32_t image, pid_t pid)
+{
+	struct live *live = live_new(a, image, pid, 0);
+	int code;
+
+	if (!live)
+		return -ENOMEM;
+	/* first of all: what it forks from here on is followed by the kernel side */
+	code = sampler__follow(a->sampler, pid, image, NULL, false);
+	if (code)
+		return code;
+	code = live_look(a, live, true, &a->why);
+	live->refused = code == -ENOTSUP;
+	if (!live->proved && code != -ESRCH && code != -ESTALE && !live->refused)
 		retry_later(live);
 	return image_record(a, live);
 }

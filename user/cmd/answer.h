@@ -30,11 +30,19 @@ struct answers *answers__new(struct sampler *sampler, struct profile *profile, r
 			     void *ctx);
 void answers__free(struct answers *a);
 
+/* From now on the answers are of this profile, which has been told of all images that are alive; what
+ * is known of others is forgotten. */
+void answers__profile(struct answers *a, struct profile *profile);
+
 /* Announces a root: follows it in the sampler. With `must`, it must be a Python now: -ENOENT,
  * -ENOTSUP … with a sentence. */
 int answers__root(struct answers *a, uint32_t image, pid_t pid, bool must, struct err *err);
 
-/* Tells of the root's threads that wait already (cmd/asleep.h). Before the sampler is started. */
+/* Announces a process that a followed one forked before it was followed, whatever it runs. 0, or what
+ * put() failed with, or -ENOMEM. */
+int answers__child(struct answers *a, uint32_t image, pid_t pid);
+
+/* Tells of the image's threads that wait already (cmd/asleep.h). Before the sampler is started. */
 int answers__asleep(struct answers *a, uint32_t image);
 
 /* Answers what is wanted now, as far as 50 ms go; the rest waits for the next call. Once the profile

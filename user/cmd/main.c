@@ -11,6 +11,7 @@ static const struct command commands[] = {
 	{ "replay", cmd_replay, "write the same outputs again from a journal, without root" },
 	{ "top", cmd_top, "show, live, where the CPU time goes" },
 	{ "dump", cmd_dump, "print what every thread does at this moment" },
+	{ "diff", cmd_diff, "say what changed between two recordings, and what may be chance" },
 	{ "doctor", cmd_doctor, "say what works here and on a process, what doesn't, and why" },
 };
 #define COMMAND_CNT (sizeof(commands) / sizeof(commands[0]))

@@ -4,10 +4,12 @@
 #include <argp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "base/buf.h"
 #include "cmd/cmd.h"
+#include "sink/sink.h"
 
 #define RATE_DEFAULT 99 /* not 100: does not run in step with what happens 100 times a second */
 #define RATE_MAX     20000
@@ -16,33 +18,34 @@
 #define RING_MAX     (256u << 20)
 #define DURATION_MAX (366ull * 86400)
 
-enum { KEY_RING_SIZE = 0x100, KEY_MODE, KEY_COLUMNS };
+enum { KEY_RING_SIZE = 0x100, KEY_TIMELINE, KEY_MODE, KEY_ROTATE, KEY_COLUMNS };
 
-#define OUTPUT_OPTIONS                                                                                 \
-	{ "output",                                                                                    \
-	  'o',                                                                                         \
-	  "FILE",                                                                                      \
-	  0,                                                                                           \
-	  "Write to FILE; the suffix tells the format: .svg, .folded, .txt, .uncoil (raw). "           \
-	  "Repeatable. '-' is standard output",                                                        \
-	  1 },                                                                                         \
-		{ "format",                                                                            \
-		  'f',                                                                                 \
-		  "FORMAT",                                                                            \
-		  0,                                                                                   \
-		  "flame (SVG, the default), folded, summary, or raw (a journal for `uncoil replay`)", \
-		  1 },                                                                                 \
-		{ "threads", 't', 0, 0, "Put a frame for the process and the thread at the root", 2 }, \
-		{ "function", 'F', 0, 0, "Functions only, no line numbers", 2 },                       \
-		{ "columns",                                                                           \
-		  KEY_COLUMNS,                                                                         \
-		  0,                                                                                   \
-		  0,                                                                                   \
-		  "Columns too: file.py:line:column (CPython 3.11 and later)",                         \
-		  2 },                                                                                 \
-		{ "idle", 'i', 0, 0, "Waits for work too: event loops, accept", 2 },                   \
-	{                                                                                              \
-		"quiet", 'q', 0, 0, "Print errors only", 3                                             \
+#define OUTPUT_OPTIONS                                                                                             \
+	{ "output",                                                                                                \
+	  'o',                                                                                                     \
+	  "FILE",                                                                                                  \
+	  0,                                                                                                       \
+	  "Write to FILE; the suffix tells the format: .svg, .folded, .txt, .speedscope.json, .pb.gz "             \
+	  "(pprof), .pftrace (perfetto), .trace.json (chrome), .uncoil (raw). Repeatable. '-' is standard output", \
+	  1 },                                                                                                     \
+		{ "format",                                                                                        \
+		  'f',                                                                                             \
+		  "FORMAT",                                                                                        \
+		  0,                                                                                               \
+		  "flame (SVG, the default), folded, summary, speedscope, pprof, perfetto, chrome, or "            \
+		  "raw (a journal for `uncoil replay`)",                                                           \
+		  1 },                                                                                             \
+		{ "threads", 't', 0, 0, "Put a frame for the process and the thread at the root", 2 },             \
+		{ "function", 'F', 0, 0, "Functions only, no line numbers", 2 },                                   \
+		{ "columns",                                                                                       \
+		  KEY_COLUMNS,                                                                                     \
+		  0,                                                                                               \
+		  0,                                                                                               \
+		  "Columns too: file.py:line:column (CPython 3.11 and later)",                                     \
+		  2 },                                                                                             \
+		{ "idle", 'i', 0, 0, "Waits for work too: event loops, accept", 2 },                               \
+	{                                                                                                          \
+		"quiet", 'q', 0, 0, "Print errors only", 3                                                         \
 	}
 
 static const struct argp_option record_options[] = {
@@ -59,7 +62,15 @@ static const struct argp_option record_options[] = {
 	  0 },
 	{ "gil", 'g', 0, 0, "The same as --mode gil", 0 },
 	{ "subprocesses", 's', 0, 0, "Follow child processes too, forked and exec'ed", 0 },
+	{ "rotate", KEY_ROTATE, "SECONDS", 0,
+	  "New files every SECONDS (also 60s, 5m, 1h), with the time in their names; nothing is lost "
+	  "between two",
+	  0 },
 	OUTPUT_OPTIONS,
+	{ "timeline", KEY_TIMELINE, 0, 0,
+	  "Record when each sample was taken, so that `uncoil replay` can write perfetto and chrome; "
+	  "on by itself when one of these is an output",
+	  2 },
 	{ "ring-size", KEY_RING_SIZE, "BYTES", 0,
 	  "Size of the buffer between kernel and uncoil, a power "
 	  "of two from 65536; default 2097152. Raise it if samples are lost",
@@ -119,6 +130,33 @@ static bool seconds(const char *text, uint64_t *ret_ns)
 	if (end == text || *end || !(value >= 0.001) || value > DURATION_MAX)
 		return false;
 	*ret_ns = value * 1e9;
+	return true;
+}
+
+/* A whole number of seconds, or of what its suffix says. */
+static bool span(const char *text, uint64_t *ret_ns)
+{
+	static const struct {
+		char suffix;
+		uint64_t seconds;
+	} units[] = { { 's', 1 }, { 'm', 60 }, { 'h', 3600 } };
+	char digits[24];
+	uint64_t value, unit = 1;
+	size_t len = strlen(text), i;
+
+	for (i = 0; i < sizeof(units) / sizeof(units[0]) && len; i++)
+		if (text[len - 1] == units[i].suffix) {
+			unit = units[i].seconds;
+			len--;
+			break;
+		}
+	if (!len || len >= sizeof(digits))
+		return false;
+	memcpy(digits, text, len);
+	digits[len] = '\0';
+	if (!cmd_number(digits, 1, DURATION_MAX / unit, &value))
+		return false;
+	*ret_ns = value * unit * 1000000000;
 	return true;
 }
 
@@ -190,6 +228,16 @@ static error_t record_parse(int key, char *arg, struct argp_state *state)
 	case 's':
 		o->children = true;
 		return 0;
+	case KEY_TIMELINE:
+		o->timeline = true;
+		return 0;
+	case KEY_ROTATE:
+		if (!span(arg, &o->rotate_ns))
+			return wrong(state,
+				     "--rotate takes a whole number of seconds, or 60s, 5m, 1h, "
+				     "not '%s'",
+				     arg);
+		return 0;
 	case KEY_RING_SIZE:
 		if (!cmd_number(arg, RING_MIN, RING_MAX, &value) || (value & (value - 1)))
 			return wrong(state,
@@ -226,15 +274,15 @@ static int outputs_choose(struct options *o, const char *command)
 	for (i = 0; i < o->output_cnt; i++) {
 		if (!output_choose(&o->outputs[i], o->format)) {
 			if (o->format)
-				return cmd_usage(
-					command,
-					"there is no format '%s' (flame, folded, summary, raw)",
-					o->format);
+				return cmd_usage(command, "there is no format '%s' (%s, raw)",
+						 o->format, sink_names());
 			return cmd_usage(
 				command,
 				"the name '%s' tells no format; add -f, or a suffix like .svg",
 				o->outputs[i].path);
 		}
+		if (o->outputs[i].sink && o->outputs[i].sink->timeline)
+			o->timeline = o->report.timeline = true;
 		for (k = 0; k < i; k++)
 			if (!strcmp(o->outputs[k].path, o->outputs[i].path))
 				return cmd_usage(command, "'%s' is given twice",
@@ -246,21 +294,20 @@ static int outputs_choose(struct options *o, const char *command)
 /* Without -o: a name that says when, and does not write over another. */
 static int output_default(struct options *o, const char *command)
 {
+	const struct sink *sink = o->format ? sink_by_name(o->format) : NULL;
+	const char *suffix = sink ? sink->suffixes : ".svg"; /* up to the first space */
 	static char path[128];
-	const char *suffix = ".svg";
 	time_t now = time(NULL);
 	struct tm tm;
 	char when[32];
 
 	if (o->format && !strcmp(o->format, "raw"))
 		suffix = ".uncoil";
-	else if (o->format && !strcmp(o->format, "folded"))
-		suffix = ".folded";
-	else if (o->format && !strcmp(o->format, "summary"))
-		suffix = ".txt";
 	localtime_r(&now, &tm);
-	strftime(when, sizeof(when), "%Y%m%d-%H%M%S", &tm);
-	snprintf(path, sizeof(path), "uncoil-%s-%s%s", command, when, suffix);
+	strftime(when, sizeof(when), "-%Y%m%d-%H%M%S", &tm);
+	/* --rotate has times of its own */
+	snprintf(path, sizeof(path), "uncoil-%s%s%.*s", command, o->rotate_ns ? "" : when,
+		 (int)strcspn(suffix, " "), suffix);
 	o->outputs[0].path = path;
 	o->output_cnt = 1;
 	return 0;
@@ -282,6 +329,8 @@ int options_record(struct options *o, int argc, char **argv)
 		record_options, record_parse, "-p PID\n-- COMMAND [ARG...]", record_doc, NULL,
 		NULL,           NULL
 	};
+	struct stat st;
+	int i, code;
 
 	*o = (struct options){ .rate_hz = RATE_DEFAULT, .ring_bytes = RING_DEFAULT };
 	argp_err_exit_status = EXIT_USAGE;
@@ -296,13 +345,26 @@ int options_record(struct options *o, int argc, char **argv)
 		o->rate_hz = 0; /* nothing is sampled */
 	if (!o->output_cnt)
 		output_default(o, "record");
-	return outputs_choose(o, "record");
+	for (i = 0; i < o->output_cnt && o->rotate_ns; i++)
+		if (!strcmp(o->outputs[i].path, "-") ||
+		    (!stat(o->outputs[i].path, &st) && !S_ISREG(st.st_mode)))
+			return cmd_usage("record",
+					 "--rotate makes many files with names like FILE's; '%s' "
+					 "is no file",
+					 o->outputs[i].path);
+	code = outputs_choose(o, "record");
+	if (!code && o->timeline && record_mode_waits(o->mode))
+		return cmd_usage("record",
+				 "timelines (perfetto, chrome) show samples of CPU time only: "
+				 "not with --mode wall or offcpu");
+	return code;
 }
 
 static const struct argp_option top_options[] = {
 	{ "pid", 'p', "PID", 0, "Watch the process PID. Repeatable", 0 },
 	{ "rate", 'r', "HZ", 0,
 	  "Samples per second of CPU time of each thread, 1 to 20000; default 99", 0 },
+	{ "gil", 'g', 0, 0, "Only samples of threads that hold the GIL", 0 },
 	{ "subprocesses", 's', 0, 0, "Watch child processes too, forked and exec'ed", 0 },
 	{ 0 },
 };

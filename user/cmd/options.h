@@ -19,9 +19,11 @@ struct options {
 	char **command;       /* NULL-terminated; NULL: none */
 	const char *journal;  /* replay's argument */
 	uint64_t duration_ns; /* 0 = until it is ended */
+	uint64_t rotate_ns;   /* a new part each; 0 = never */
 	uint32_t rate_hz;
 	uint32_t ring_bytes;
 	bool children;
+	bool timeline; /* record: the time of each sample too */
 	bool quiet;
 	enum record_mode mode;
 	const char *format;

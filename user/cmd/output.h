@@ -18,6 +18,9 @@ struct output {
 	const char *path;        /* "-" is standard output; a FIFO or device is written directly */
 	const struct sink *sink; /* NULL: a journal */
 	FILE *file;
+	/* record --rotate: what -o says, and the part's own name, where `path` points to then */
+	const char *file_path;
+	char *part;
 	char *temp; /* name of the temporary file where O_TMPFILE can't be had, else NULL */
 	bool direct;
 };

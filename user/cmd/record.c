@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "cmd/cmd.h"
 #include "cmd/recording.h"
+#include "cmd/rotate.h"
 #include "cmd/tell.h"
 #include "model/report.h"
 #include "probe/sampler.h"
@@ -40,9 +41,65 @@ static void progress(struct recording *r, bool last)
 		last ? "\n" : " (Ctrl-C ends it)");
 }
 
+/* Says what went wrong, and what stands nevertheless. */
+static int fail(struct recording *r)
+{
+	struct err why = r->err;
+
+	if (r->part_cnt)
+		err_set(&r->err, -EIO,
+			"%s; the recording has ended, its %u part%s before that %s whole", why.msg,
+			r->part_cnt, r->part_cnt == 1 ? "" : "s", r->part_cnt == 1 ? "is" : "are");
+	return cmd_fail("record", &r->err);
+}
+
+/* Writes the outputs; an exit code. */
+static int reports_write(struct recording *r)
+{
+	struct report *report = report_new(r->profile, &r->options.report);
+	int code;
+
+	if (!report) {
+		err_set(&r->err, -ENOMEM, "out of memory");
+		return fail(r);
+	}
+	code = outputs_write(&r->options, report, &r->err);
+	if (code) {
+		report_free(report);
+		return fail(r);
+	}
+	if (report_tell(report, &r->options))
+		r->lost = true;
+	report_free(report);
+	r->part_cnt += r->rotate != NULL;
+	return r->lost ? EXIT_LOST : EXIT_DONE;
+}
+
+/* --rotate: this part's files are written, and the next part's begun. Not 0: r->failed, or -errno with
+ * a sentence. */
+static int part_turn(struct recording *r)
+{
+	int code, i;
+
+	code = rotate_cut(r);
+	if (code)
+		return code;
+	if (r->is_terminal && !r->options.quiet)
+		fputs("\r\033[K", stderr);
+	code = reports_write(r);
+	if (code != EXIT_DONE && code != EXIT_LOST) {
+		r->failed = true;
+		return -EIO;
+	}
+	for (i = 0; i < r->options.output_cnt; i++)
+		output_done(&r->options.outputs[i]);
+	return rotate_next(r);
+}
+
 static int recording_run(struct recording *r)
 {
 	uint64_t end_ns = r->options.duration_ns ? r->start_ns + r->options.duration_ns : 0, now;
+	uint64_t turn_ns = r->start_ns + r->options.rotate_ns;
 	int code = 0, wait;
 	bool over;
 
@@ -57,6 +114,12 @@ static int recording_run(struct recording *r)
 		if (over)
 			break;
 		progress(r, false);
+		if (code || !r->rotate || recording_clock_ns(CLOCK_MONOTONIC) < turn_ns)
+			continue;
+		code = part_turn(r);
+		/* by the clock, but never two at once */
+		while (turn_ns <= recording_clock_ns(CLOCK_MONOTONIC))
+			turn_ns += r->options.rotate_ns;
 	}
 	r->interrupted = recording_signal() != 0;
 	return code;
@@ -88,26 +151,6 @@ static void child_stop(struct recording *r)
 			pid, pid);
 }
 
-static int reports_write(struct recording *r)
-{
-	struct report *report = report_new(r->profile, &r->options.report);
-	bool lost;
-	int code;
-
-	if (!report) {
-		err_set(&r->err, -ENOMEM, "out of memory");
-		return cmd_fail("record", &r->err);
-	}
-	code = outputs_write(&r->options, report, &r->err);
-	if (code) {
-		report_free(report);
-		return cmd_fail("record", &r->err);
-	}
-	lost = report_tell(report, &r->options);
-	report_free(report);
-	return lost ? EXIT_LOST : EXIT_DONE;
-}
-
 static int recording_finish(struct recording *r)
 {
 	struct err why;
@@ -121,9 +164,11 @@ static int recording_finish(struct recording *r)
 	return reports_write(r);
 }
 
-static void begin_tell(const struct options *o)
+static void begin_tell(const struct recording *r)
 {
-	fprintf(stderr, "recording %d process%s, %s", o->pid_cnt, o->pid_cnt == 1 ? "" : "es",
+	const struct options *o = &r->options;
+
+	fprintf(stderr, "recording %u process%s, %s", r->image_cnt, r->image_cnt == 1 ? "" : "es",
 		options_mode_text(o->mode));
 	if (o->rate_hz)
 		fprintf(stderr, ", at %u Hz", o->rate_hz);
@@ -145,7 +190,7 @@ int cmd_record(int argc, char **argv)
 	code = recording_start(&r);
 	started = !code;
 	if (!code && !r.options.quiet)
-		begin_tell(&r.options);
+		begin_tell(&r);
 	if (!code)
 		code = recording_run(&r);
 	if (!code) {
@@ -154,7 +199,10 @@ int cmd_record(int argc, char **argv)
 	}
 	if (started)
 		child_tell(&r);
-	code = code ? cmd_fail("record", &r.err) : recording_finish(&r);
+	if (!code)
+		code = recording_finish(&r);
+	else
+		code = r.failed ? EXIT_FAILED : fail(&r);
 	child_stop(&r);
 	recording_free(&r);
 	return code;

@@ -8,12 +8,17 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "cmd/rotate.h"
 #include "model/journal.h"
+#include "model/keep.h"
+#include "os/family.h"
 #include "os/feature.h"
 #include "os/proc.h"
 #include "probe/sampler.h"
 
 #define ALIVE_NS    250000000ULL /* between looks into /proc for who still runs */
+#define SCANS_MAX   16           /* for children: more are born at each only in a fork storm */
+#define SEEN_MAX    65536        /* processes */
 #define COUNTS_ONCE 4096         /* counts per record */
 
 static volatile sig_atomic_t stop_signal;
@@ -54,7 +59,7 @@ static int explain(struct recording *r, int code, const char *what)
 	return code;
 }
 
-static int take_record(void *ctx, enum record_type type, const void *data, size_t len)
+int recording_put(void *ctx, enum record_type type, const void *data, size_t len)
 {
 	struct recording *r = ctx;
 	struct err why = {};
@@ -75,6 +80,20 @@ static int take_record(void *ctx, enum record_type type, const void *data, size_
 	return explain(r, code, "cannot keep what was seen");
 }
 
+static int take_record(void *ctx, enum record_type type, const void *data, size_t len)
+{
+	struct recording *r = ctx;
+	int code;
+
+	code = recording_put(r, type, data, len);
+	if (code || !r->rotate)
+		return code;
+	code = keep__see(rotate_keep(r->rotate), type, data, len);
+	if (!code)
+		code = keep__codes(rotate_keep(r->rotate), type, data, len, recording_put, r);
+	return explain(r, code, "cannot keep what was seen");
+}
+
 static int take_event(void *ctx, void *data, size_t len)
 {
 	return take_record(ctx, RECORD_RING, data, len);
@@ -90,15 +109,24 @@ static int counts_flush(struct recording *r)
 	return code;
 }
 
-static int take_count(void *ctx, const struct count_key *key, const struct count_val *val)
+int recording_share(struct recording *r, const struct count_key *key, const struct count_val *val)
 {
-	struct recording *r = ctx;
 	struct record_count record = {
 		.key = *key, .count = val->count, .wait_ns = val->wait_ns, .runq_ns = val->runq_ns
 	};
 
 	buf_add(&r->counts, &record, sizeof(record));
 	return r->counts.len >= COUNTS_ONCE * sizeof(record) ? counts_flush(r) : r->counts.err;
+}
+
+static int take_count(void *ctx, const struct count_key *key, const struct count_val *val)
+{
+	struct recording *r = ctx;
+	struct count_val rest = *val;
+
+	if (r->rotate)
+		rotate_count(r->rotate, key, &rest);
+	return recording_share(r, key, &rest);
 }
 
 /* Reads what the kernel side has sent, and answers what follows from it. */
@@ -139,7 +167,21 @@ static int take_times(void *ctx, const struct thread_seen *thread)
 	return take_record(ctx, RECORD_TIMES, &times, sizeof(times));
 }
 
-static int outputs_open(struct recording *r)
+/* A part's files have the time in their names. */
+static int output_part(struct recording *r, struct output *o, int64_t now)
+{
+	const char *file = o->file_path ? o->file_path : o->path;
+	char *path = rotate_path(file, now);
+
+	if (!path)
+		return err_set(&r->err, -ENOMEM, "out of memory, or of names like %s", file);
+	free(o->part);
+	o->file_path = file;
+	o->path = o->part = path;
+	return 0;
+}
+
+int recording_begin(struct recording *r)
 {
 	struct record_meta meta = { .format = RECORD_FORMAT,
 				    .rate_hz = r->options.rate_hz,
@@ -147,21 +189,29 @@ static int outputs_open(struct recording *r)
 	const char *mode = options_mode_text(r->options.mode);
 	uint32_t mode_len = strlen(mode);
 	char record[sizeof(meta) + 64];
-	int i, code;
+	int i, code = 0;
 
+	meta.start_unix_ns = recording_clock_ns(CLOCK_REALTIME);
+	meta.start_ns = r->cut_ns ? r->cut_ns : recording_clock_ns(CLOCK_MONOTONIC);
 	for (i = 0; i < r->options.output_cnt; i++) {
-		code = output_open(&r->options.outputs[i], &r->err);
+		if (r->rotate)
+			code = output_part(r, &r->options.outputs[i], meta.start_unix_ns);
+		if (!code)
+			code = output_open(&r->options.outputs[i], &r->err);
 		if (!code && !r->options.outputs[i].sink)
 			code = journal_begin(r->options.outputs[i].file);
 		if (code)
 			return code;
 	}
-	meta.start_unix_ns = recording_clock_ns(CLOCK_REALTIME);
-	meta.start_ns = recording_clock_ns(CLOCK_MONOTONIC);
 	memcpy(record, &meta, sizeof(meta));
 	memcpy(record + sizeof(meta), &mode_len, sizeof(mode_len));
 	memcpy(record + sizeof(meta) + sizeof(mode_len), mode, mode_len);
-	return take_record(r, RECORD_META, record, sizeof(meta) + sizeof(mode_len) + mode_len);
+	r->part_ns = meta.start_ns;
+	r->cut_ns = 0;
+	code = recording_put(r, RECORD_META, record, sizeof(meta) + sizeof(mode_len) + mode_len);
+	if (!code && r->options.timeline)
+		code = recording_put(r, RECORD_TIMELINE, NULL, 0);
+	return code;
 }
 
 static void watch(struct recording *r, int i, pid_t pid)
@@ -171,6 +221,75 @@ static void watch(struct recording *r, int i, pid_t pid)
 	/* any other failure (a seccomp filter, no descriptor left): /proc is asked instead */
 	r->ended[i] = r->pidfds[i].fd < 0 && errno == ESRCH;
 	r->live_cnt += !r->ended[i];
+}
+
+static int child_adopt(struct recording *r, pid_t pid)
+{
+	struct err why = {};
+	int code;
+
+	if (!sampler__follows(r->sampler, pid)) {
+		if (r->image_cnt == SAMPLER_ROOTS_MAX)
+			return err_set(
+				&r->err, -E2BIG,
+				"there are more than %d processes and children; give fewer -p, "
+				"or leave -s out",
+				SAMPLER_ROOTS_MAX);
+		code = answers__child(r->answers, ++r->image_cnt, pid);
+		if (code)
+			return code;
+	}
+	code = sampler__attach(r->sampler, pid, true, &why);
+	if (code && code != -ESRCH)
+		r->err = why;
+	return code == -ESRCH ? 0 : code;
+}
+
+/* Those descendants of one root that were not seen yet. *ret_cnt: how many. */
+static int children_look(struct recording *r, pid_t root, struct buf *seen, int *ret_cnt)
+{
+	const pid_t *known;
+	size_t known_cnt, k;
+	int cnt, i, code = 0;
+	pid_t *pids;
+
+	cnt = family_of(root, &pids);
+	if (cnt < 0)
+		return cnt;
+	for (i = 0; i < cnt && !code; i++) {
+		known = (const pid_t *)seen->data;
+		known_cnt = seen->len / sizeof(*known);
+		for (k = 0; k < known_cnt && known[k] != pids[i]; k++)
+			;
+		if (k < known_cnt)
+			continue;
+		code = buf_add(seen, &pids[i], sizeof(pids[i]));
+		if (!code)
+			code = child_adopt(r, pids[i]);
+		++*ret_cnt;
+	}
+	free(pids);
+	return code;
+}
+
+/* -s: the children that are there already. They fork while we look: what a followed process forks is
+ * followed by the kernel side, and may lack a timer only if its parent did, so it is looked until
+ * a look finds nobody new. */
+static int children_attach(struct recording *r)
+{
+	int i, scan, cnt = 1, code = 0;
+	struct buf seen;
+
+	buf_init(&seen, SEEN_MAX * sizeof(pid_t));
+	for (i = 0; i < r->options.pid_cnt && !code; i++)
+		code = buf_add(&seen, &r->options.pids[i], sizeof(r->options.pids[i]));
+	for (scan = 0; cnt && scan < SCANS_MAX && !code; scan++) {
+		cnt = 0;
+		for (i = 0; i < r->options.pid_cnt && !code; i++)
+			code = children_look(r, r->options.pids[i], &seen, &cnt);
+	}
+	buf_done(&seen);
+	return explain(r, code, "cannot follow the child processes");
 }
 
 static int targets_attach(struct recording *r)
@@ -193,7 +312,7 @@ static int targets_attach(struct recording *r)
 		r->pidfds[i].fd = -1;
 		code = answers__root(r->answers, i + 1, r->options.pids[i], !is_command, &r->err);
 		if (!code)
-			code = sampler__attach(r->sampler, r->options.pids[i], &r->err);
+			code = sampler__attach(r->sampler, r->options.pids[i], false, &r->err);
 		if (code == -ESRCH && !r->err.msg[0])
 			err_set(&r->err, code, "process %d ended while uncoil was attaching",
 				r->options.pids[i]);
@@ -201,7 +320,8 @@ static int targets_attach(struct recording *r)
 			return explain(r, code, "cannot follow the process");
 		watch(r, i, r->options.pids[i]);
 	}
-	return 0;
+	r->image_cnt = r->options.pid_cnt;
+	return r->options.children && !is_command ? children_attach(r) : 0;
 }
 
 /* Opens all that can fail before anything is attached, then attaches, then starts. */
@@ -211,6 +331,7 @@ int recording_start(struct recording *r)
 					   .switches = record_mode_waits(r->options.mode),
 					   .holder_only = r->options.mode == RECORD_GIL,
 					   .children = r->options.children,
+					   .timeline = r->options.timeline,
 					   .ring_bytes = r->options.ring_bytes };
 	int i, code;
 
@@ -225,22 +346,27 @@ int recording_start(struct recording *r)
 	buf_init(&r->counts, COUNTS_ONCE * sizeof(struct record_count));
 	r->profile = profile__new();
 	r->sampler = sampler__new(&options);
+	if (r->options.rotate_ns) {
+		r->rotate = rotate_new();
+		if (!r->rotate)
+			return err_set(&r->err, -ENOMEM, "out of memory");
+	}
 	if (r->profile && r->sampler)
 		r->answers = answers__new(r->sampler, r->profile, take_record, r);
 	if (!r->answers)
 		return err_set(&r->err, -ENOMEM, "out of memory");
-	code = outputs_open(r);
+	code = recording_begin(r);
 	if (!code)
 		code = explain(r, sampler__load(r->sampler, &r->err),
 			       "cannot load the BPF programs");
 	if (!code)
 		code = targets_attach(r);
-	for (i = 0; i < r->options.pid_cnt && !code && record_mode_waits(r->options.mode); i++)
+	for (i = 0; i < (int)r->image_cnt && !code && record_mode_waits(r->options.mode); i++)
 		code = explain(r, answers__asleep(r->answers, i + 1),
 			       "cannot tell which threads wait");
 	if (!code)
 		code = explain(r, sampler__start(r->sampler), "cannot start the timers");
-	r->start_ns = recording_clock_ns(CLOCK_MONOTONIC);
+	r->start_ns = r->part_ns = recording_clock_ns(CLOCK_MONOTONIC);
 	if (!code && r->child.pid)
 		code = child_go(&r->child, r->options.command, &r->err);
 	return code;
@@ -309,12 +435,57 @@ int recording_signal(void)
 	return stop_signal;
 }
 
-int recording_stop(struct recording *r)
+/* Of counters that go on, this part's share. SAMPLES and WAITS are counted before they are taken: those
+ * that are still on their way are the next part's; but what had been counted before the tables were
+ * emptied (floor) must have come. */
+static void part_share(struct recording *r, struct record_stats *stats, const uint64_t *floor)
 {
-	struct record_stats stats = {};
+	uint64_t now[STAT_MAX], samples, waits, drops;
+	uint64_t *stat = stats->stat;
+	int i;
+
+	memcpy(now, stat, sizeof(now));
+	for (i = 0; i < STAT_MAX; i++)
+		stat[i] = now[i] - r->part_stats[i];
+	if (floor) {
+		profile__counted(r->profile, &samples, &waits);
+		drops = stat[STAT_DROP_COUNTS_FULL] + stat[STAT_DROP_RING_FULL];
+		stat[STAT_SAMPLES] = samples + drops;
+		stat[STAT_WAITS] = waits + stat[STAT_DROP_WAITS];
+		for (i = STAT_SAMPLES; i <= STAT_WAITS; i += STAT_WAITS - STAT_SAMPLES)
+			if (floor[i] > r->part_stats[i] + stat[i])
+				stat[i] = floor[i] - r->part_stats[i];
+	}
+	for (i = 0; i < STAT_MAX; i++)
+		r->part_stats[i] += stat[i];
+	drops = stats->ticks_expected;
+	stats->ticks_expected -= r->part_ticks;
+	r->part_ticks = drops;
+}
+
+int recording_end(struct recording *r, const uint64_t floor[STAT_MAX])
+{
+	struct record_stats stats = { .duration_ns = r->cut_ns - r->part_ns };
 	int code;
 
-	stats.duration_ns = recording_clock_ns(CLOCK_MONOTONIC) - r->start_ns;
+	profile__want_again(r->profile);
+	code = explain(r, answers__give(r->answers),
+		       "cannot read what the samples mean from the process");
+	sampler__ticks(r->sampler, &stats.ticks_expected, &stats.ticks_slack);
+	if (!code)
+		code = explain(r, sampler__stats(r->sampler, stats.stat),
+			       "cannot read the kernel's counters");
+	part_share(r, &stats, floor);
+	if (!code)
+		code = recording_put(r, RECORD_STATS, &stats, sizeof(stats));
+	return code ? code : recording_put(r, RECORD_END, NULL, 0);
+}
+
+int recording_stop(struct recording *r)
+{
+	int code;
+
+	r->cut_ns = recording_clock_ns(CLOCK_MONOTONIC);
 	sampler__stop(r->sampler);
 	code = recording_counts(r);
 	if (!code)
@@ -323,20 +494,7 @@ int recording_stop(struct recording *r)
 		code = sampler__finish(r->sampler, take_count, take_times, r);
 	if (!code)
 		code = counts_flush(r);
-	if (!code) {
-		profile__want_again(r->profile);
-		code = explain(r, answers__give(r->answers),
-			       "cannot read what the samples mean from the process");
-	}
-	sampler__ticks(r->sampler, &stats.ticks_expected, &stats.ticks_slack);
-	if (!code)
-		code = explain(r, sampler__stats(r->sampler, stats.stat),
-			       "cannot read the kernel's counters");
-	if (!code)
-		code = take_record(r, RECORD_STATS, &stats, sizeof(stats));
-	if (!code)
-		code = take_record(r, RECORD_END, NULL, 0);
-	return code;
+	return code ? code : recording_end(r, NULL);
 }
 
 void recording_free(struct recording *r)
@@ -345,6 +503,9 @@ void recording_free(struct recording *r)
 
 	for (i = 0; i < r->options.output_cnt; i++)
 		output_done(&r->options.outputs[i]);
+	for (i = 0; i < r->options.output_cnt; i++)
+		free(r->options.outputs[i].part);
+	rotate_free(r->rotate);
 	for (i = 0; r->pidfds && i < r->options.pid_cnt; i++)
 		if (r->pidfds[i].fd > 0)
 			close(r->pidfds[i].fd);

@@ -19,6 +19,7 @@
 #include "cmd/answer.h"
 #include "cmd/child.h"
 #include "cmd/options.h"
+#include "model/record.h"
 
 struct recording {
 	struct options options;
@@ -29,9 +30,17 @@ struct recording {
 	struct pollfd *pidfds; /* one a root; fd -1: it has ended, or /proc is asked instead */
 	bool *ended;           /* one a root */
 	int live_cnt;
-	uint64_t alive_ns; /* when /proc was last asked */
+	uint32_t image_cnt; /* images that user space numbered: roots, and children there already */
+	uint64_t alive_ns;  /* when /proc was last asked */
 	uint64_t start_ns;
-	uint64_t progress_ns; /* when it was last printed */
+	struct rotate *rotate;                     /* NULL: all is one part */
+	uint64_t part_ns;                          /* when this part began, */
+	uint64_t cut_ns;                           /* and ended; 0: it goes on. CLOCK_MONOTONIC */
+	uint64_t part_stats[STAT_MAX], part_ticks; /* where the counters stood when it began */
+	uint32_t part_cnt;                         /* parts that are written */
+	bool failed;                               /* and what failed was told */
+	bool lost;                                 /* something was, in one of them */
+	uint64_t progress_ns;                      /* when it was last printed */
 	bool is_terminal;
 	bool interrupted;
 	struct buf counts;
@@ -52,6 +61,16 @@ int recording_step(struct recording *r, int wait_ms, bool *ret_over);
 
 /* Takes what has been counted up to now. */
 int recording_counts(struct recording *r);
+
+/*
+ * For record --rotate (cmd/rotate.h). One record into this part's profile and journals; a count; a
+ * part's end, with the counters that cannot be less than what it says (floor); and its beginning,
+ * in new files.
+ */
+int recording_put(void *recording, enum record_type type, const void *data, size_t len);
+int recording_share(struct recording *r, const struct count_key *key, const struct count_val *val);
+int recording_end(struct recording *r, const uint64_t floor[STAT_MAX]);
+int recording_begin(struct recording *r);
 
 /* Stops the timers and takes what is left. */
 int recording_stop(struct recording *r);

@@ -1,74 +1,45 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* uncoil replay: the records of a journal instead of a kernel's, and the same way from there. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/text.h"
 #include "cmd/cmd.h"
+#include "cmd/load.h"
 #include "cmd/options.h"
 #include "cmd/tell.h"
-#include "model/journal.h"
 #include "model/profile.h"
 #include "model/report.h"
 
 struct replaying {
 	struct options options;
 	struct profile *profile;
-	struct err why;
 };
 
-static int take_record(void *ctx, enum record_type type, const void *data, size_t len)
+static int no_times(const char *journal, struct err *err)
 {
-	struct replaying *r = ctx;
+	struct buf path;
 
-	return profile__apply(r->profile, type, data, len, &r->why);
-}
-
-static int journal_open(const char *path, FILE **ret_file)
-{
-	struct stat st;
-	int fd, err;
-
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0)
-		return -errno;
-	err = fstat(fd, &st)         ? -errno
-	      : S_ISDIR(st.st_mode)  ? -EISDIR
-	      : !S_ISREG(st.st_mode) ? -EINVAL
-				     : 0;
-	*ret_file = err ? NULL : fdopen(fd, "r");
-	if (!*ret_file) {
-		close(fd);
-		return err ? err : -ENOMEM;
-	}
-	return 0;
+	buf_init(&path, 65536);
+	text_terminal(&path, journal);
+	err_set(err, -EINVAL,
+		"%s has no times of samples, which perfetto and chrome need: record with --timeline",
+		buf_text(&path));
+	buf_done(&path);
+	return -EINVAL;
 }
 
 static int replay(struct replaying *r, struct err *err)
 {
 	struct report *report = NULL;
-	struct err why = {};
-	FILE *in = NULL;
-	struct buf path;
 	int code, i;
 	bool lost = false;
 
-	buf_init(&path, 65536);
-	text_terminal(&path, r->options.journal);
-	code = journal_open(r->options.journal, &in);
-	if (code)
-		err_set(&why, code, "%s", err_str(code));
-	else
-		code = journal_read(in, take_record, r, &why);
-	if (code)
-		err_set(err, code, "cannot replay %s: %s", buf_text(&path),
-			why.msg[0] ? why.msg : r->why.msg);
+	code = journal_load(r->options.journal, "replay", &r->profile, err);
+	if (!code && r->options.report.timeline && !profile__has_timeline(r->profile))
+		code = no_times(r->options.journal, err);
 	for (i = 0; !code && i < r->options.output_cnt; i++) {
 		if (!r->options.outputs[i].sink)
 			code = err_set(err, -EINVAL, "a replay writes no journal; it has one");
@@ -83,9 +54,6 @@ static int replay(struct replaying *r, struct err *err)
 	if (!code)
 		lost = report_tell(report, &r->options);
 	report_free(report);
-	if (in)
-		fclose(in);
-	buf_done(&path);
 	return code ? code : lost;
 }
 
@@ -98,8 +66,7 @@ int cmd_replay(int argc, char **argv)
 	code = options_replay(&r.options, argc, argv);
 	if (code)
 		return code;
-	r.profile = profile__new();
-	code = r.profile ? replay(&r, &err) : err_set(&err, -ENOMEM, "out of memory");
+	code = replay(&r, &err);
 	for (i = 0; i < r.options.output_cnt; i++)
 		output_done(&r.options.outputs[i]);
 	profile__free(r.profile);

@@ -178,7 +178,8 @@ int cmd_top(int argc, char **argv)
 	code = screen_require(&r->err);
 	if (code)
 		return cmd_fail("top", &r->err);
-	snprintf(t.how, sizeof(t.how), "on-CPU, %u Hz", r->options.rate_hz);
+	snprintf(t.how, sizeof(t.how), "%s, %u Hz", options_mode_text(r->options.mode),
+		 r->options.rate_hz);
 	t.target = target_text(&r->options);
 	code = top_view__init(&t.view);
 	if (code || !t.target)

@@ -88,6 +88,10 @@ int event_decode(const void *data, size_t len, struct event *ret_event)
 		ev.times = data;
 		err = fixed(len, sizeof(*ev.times));
 		break;
+	case EV_TICK:
+		ev.tick = data;
+		err = fixed(len, sizeof(*ev.tick));
+		break;
 	}
 	if (!err)
 		*ret_event = ev;

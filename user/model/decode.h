@@ -22,6 +22,7 @@ struct event {
 		const struct ev_exec *exec;
 		const struct ev_exit *exit;
 		const struct ev_times *times;
+		const struct ev_tick *tick;
 	};
 	struct code_raw raw; /* EV_CODE only */
 };

@@ -109,6 +109,7 @@ static int stack_apply(struct profile *p, const struct ev_stack *ev)
 	stack->flags = ev->flags;
 	stack->leaf = node;
 	stack->wait = ev->wait;
+	stack->number = HASH_COUNT(p->stacks);
 	HASH_ADD(hh, p->stacks, id, sizeof(stack->id), stack);
 	if (!stack->hh.tbl) {
 		free(stack);
@@ -279,6 +280,36 @@ static int exit_apply(struct profile *p, const struct ev_exit *ev)
 	return err;
 }
 
+static int tick_apply(struct profile *p, const struct ev_tick *ev)
+{
+	struct stack_id id = { .hash = ev->hash, .thread = ev->hdr.thread, .image = ev->hdr.image };
+	struct stack *stack;
+	struct tick *grown;
+	uint64_t cap;
+
+	HASH_FIND(hh, p->stacks, &id, sizeof(id), stack);
+	if (!stack) {
+		p->ticks_orphan++;
+		return 0;
+	}
+	if (p->tick_cnt == p->tick_max) {
+		p->ticks_full++;
+		return 0;
+	}
+	if (p->tick_cnt == p->tick_cap) {
+		cap = p->tick_cap ? p->tick_cap * 2ULL : 1024;
+		if (cap > p->tick_max)
+			cap = p->tick_max;
+		grown = realloc(p->ticks, cap * sizeof(*grown));
+		if (!grown)
+			return -ENOMEM;
+		p->ticks = grown;
+		p->tick_cap = cap;
+	}
+	p->ticks[p->tick_cnt++] = (struct tick){ ev->hdr.ts_ns, stack };
+	return 0;
+}
+
 static int ring_apply(struct profile *p, const void *data, size_t len, struct err *err)
 {
 	struct event ev;
@@ -303,6 +334,8 @@ static int ring_apply(struct profile *p, const void *data, size_t len, struct er
 		return exit_apply(p, ev.exit);
 	case EV_TIMES:
 		return profile_times(p, ev.hdr->thread, &ev.times->times);
+	case EV_TICK:
+		return tick_apply(p, ev.tick);
 	}
 	return 0;
 }
@@ -503,6 +536,10 @@ int profile__apply(struct profile *p, enum record_type type, const void *data, s
 		if (len % sizeof(struct record_times) == 0)
 			code = profile_times_list(p, data, len / sizeof(struct record_times));
 		break;
+	case RECORD_TIMES_BEFORE:
+		if (len % sizeof(struct record_times) == 0)
+			code = profile_times_before(p, data, len / sizeof(struct record_times));
+		break;
 	case RECORD_STATS:
 		if (len == sizeof(p->stats)) {
 			memcpy(&p->stats, data, sizeof(p->stats));
@@ -512,6 +549,10 @@ int profile__apply(struct profile *p, enum record_type type, const void *data, s
 		break;
 	case RECORD_END:
 		code = len || !p->has_stats ? -EINVAL : 0;
+		break;
+	case RECORD_TIMELINE:
+		p->timeline = true;
+		code = len ? -EINVAL : 0;
 		break;
 	case RECORD_NONE:
 	case RECORD_MAX:

@@ -28,6 +28,9 @@ void profile__free(struct profile *p);
  * kept, and what is lost is counted. Before the first record. */
 void profile__limit(struct profile *p, size_t bytes_max);
 
+/* How many times of samples it may hold (2 Mi by default: 32 MiB); more are counted, not kept. */
+void profile__limit_ticks(struct profile *p, uint32_t ticks_max);
+
 /* 0, or -EINVAL with a sentence (the record does not hold; the profile is as before), -ENOMEM.
  * `data` must be aligned to 8. */
 int profile__apply(struct profile *p, enum record_type type, const void *data, size_t len,
@@ -75,7 +78,19 @@ uint32_t profile__image_parent(const struct profile *p, uint32_t image);
 /* Was it asked for (or is it what became of one that was), rather than a child? */
 bool profile__image_is_root(const struct profile *p, uint32_t image);
 
+/* Gives `put` the records that say of another profile's images what this one knows: of all that are
+ * alive, and of the others for which `needed` says so. 0, or what put() returned. */
+int profile__images_tell(const struct profile *p, bool (*needed)(void *ctx, uint32_t image),
+			 int (*put)(void *ctx, enum record_type type, const void *data, size_t len),
+			 void *ctx);
+
+/* What has been counted: samples and waits, those whose stack is not known included. */
+void profile__counted(const struct profile *p, uint64_t *ret_samples, uint64_t *ret_waits);
+
 uint64_t profile__samples(const struct profile *p);
+
+/* Does it have the samples' times? */
+bool profile__has_timeline(const struct profile *p);
 uint32_t profile__stacks(const struct profile *p);
 
 struct report_options {
@@ -83,6 +98,7 @@ struct report_options {
 	bool functions; /* -F: no lines */
 	bool columns;   /* --columns: lines are told apart by column (3.11+) */
 	bool idle;      /* -i: waits for work too (model/wait.h) */
+	bool timeline;  /* make report.events */
 };
 
 /* Everything the profile says, to be freed with report_free(). NULL: out of memory. The profile

@@ -2,6 +2,11 @@
 /* The numbers of the profile: samples and waits of each stack, and each thread's times. */
 #include "model/profile_impl.h"
 
+static uint64_t less(uint64_t sum, uint64_t before)
+{
+	return sum > before ? sum - before : 0;
+}
+
 int profile_times(struct profile *p, uint32_t serial, const struct thread_times *times)
 {
 	struct thread *thread;
@@ -9,7 +14,9 @@ int profile_times(struct profile *p, uint32_t serial, const struct thread_times 
 	HASH_FIND(hh, p->threads, &serial, sizeof(serial), thread);
 	if (!thread)
 		return 0; /* the profile was full when it came */
-	thread->times = *times;
+	thread->times = (struct thread_times){ less(times->cpu_ns, thread->before.cpu_ns),
+					       less(times->wait_ns, thread->before.wait_ns),
+					       less(times->runq_ns, thread->before.runq_ns) };
 	thread->has_times = true;
 	return 0;
 }
@@ -60,5 +67,18 @@ int profile_times_list(struct profile *p, const struct record_times *times, size
 
 	for (i = 0; i < cnt; i++)
 		profile_times(p, times[i].thread, &times[i].times);
+	return 0;
+}
+
+int profile_times_before(struct profile *p, const struct record_times *times, size_t cnt)
+{
+	struct thread *thread;
+	size_t i;
+
+	for (i = 0; i < cnt; i++) {
+		HASH_FIND(hh, p->threads, &times[i].thread, sizeof(times[i].thread), thread);
+		if (thread)
+			thread->before = times[i].times;
+	}
 	return 0;
 }

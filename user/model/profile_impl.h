@@ -35,6 +35,7 @@ struct thread {
 	uint64_t samples;
 	uint64_t waits_ns; /* of its waits whose stacks are known, run queue included */
 	struct thread_times times;
+	struct thread_times before; /* what of it was before this part of the recording */
 	bool has_times;
 	UT_hash_handle hh;
 };
@@ -77,11 +78,18 @@ struct stack_id {
 struct stack {
 	struct stack_id id;
 	uint32_t flags;    /* enum ev_stack_flag */
+	uint32_t number;   /* from 0, in order of arrival */
 	struct node *leaf; /* NULL: a stack without frames */
 	struct wait wait;  /* EV_STACK_WAIT */
 	uint64_t count;
 	uint64_t wait_ns, runq_ns;
 	UT_hash_handle hh;
+};
+
+/* When a sample was taken. */
+struct tick {
+	uint64_t ts_ns; /* CLOCK_MONOTONIC */
+	const struct stack *stack;
 };
 
 /* Names of threads have a queue of their own: thousands of them must not stand before an image. */
@@ -110,6 +118,11 @@ struct profile {
 	uint64_t images_full;     /* processes that were not kept */
 	uint64_t events_refused;  /* ring records that did not hold */
 	uint64_t answers_refused; /* answers that did not hold */
+	bool timeline;            /* ticks come */
+	struct tick *ticks;       /* as they came: in time, but for what two CPUs did at once */
+	uint32_t tick_cnt, tick_cap, tick_max;
+	uint64_t ticks_full;   /* not kept: there were tick_max */
+	uint64_t ticks_orphan; /* of a stack that is not there: samples lost, and told as such */
 	size_t bytes, bytes_max;
 	bool full, ending;
 	struct want_queue wants[WANT_QUEUES];
@@ -132,6 +145,7 @@ struct node *profile_node(struct profile *p, struct node *up, struct code *code,
 int profile_counts(struct profile *p, const struct record_count *counts, size_t cnt);
 int profile_times(struct profile *p, uint32_t thread, const struct thread_times *times);
 int profile_times_list(struct profile *p, const struct record_times *times, size_t cnt);
+int profile_times_before(struct profile *p, const struct record_times *times, size_t cnt);
 
 /* Puts a question; dropped when too many wait (profile__want_again() asks once more). */
 void profile_ask(struct profile *p, struct want want);

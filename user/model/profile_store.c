@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "model/profile_impl.h"
 
 #define WANTS_MAX 65536
@@ -10,13 +11,24 @@
 /* A busy application of 100 000 lines takes 2 to 4 MiB. */
 #define BYTES_MAX (24u << 20)
 
+/* Of 16 bytes each, and 32 more while outputs are written: 96 MiB. 2 Mi samples are 22 minutes of 16
+ * busy threads at 99 Hz. */
+#define TICKS_MAX (2u << 20)
+
 struct profile *profile__new(void)
 {
 	struct profile *p = calloc(1, sizeof(*p));
 
-	if (p)
-		p->bytes_max = BYTES_MAX;
+	if (!p)
+		return NULL;
+	p->bytes_max = BYTES_MAX;
+	p->tick_max = TICKS_MAX;
 	return p;
+}
+
+void profile__limit_ticks(struct profile *p, uint32_t ticks_max)
+{
+	p->tick_max = ticks_max;
 }
 
 void profile__limit(struct profile *p, size_t bytes_max)
@@ -81,6 +93,7 @@ void profile__free(struct profile *p)
 		HASH_DEL(p->stacks, stack);
 		free(stack);
 	}
+	free(p->ticks);
 	free(p->mode);
 	free(p->wants[WANT_QUEUE_FIRST].wants);
 	free(p->wants[WANT_QUEUE_NAMES].wants);
@@ -317,7 +330,79 @@ uint64_t profile__samples(const struct profile *p)
 	return p->samples;
 }
 
+bool profile__has_timeline(const struct profile *p)
+{
+	return p->timeline;
+}
+
 uint32_t profile__stacks(const struct profile *p)
 {
 	return HASH_COUNT(p->stacks);
+}
+
+void profile__counted(const struct profile *p, uint64_t *ret_samples, uint64_t *ret_waits)
+{
+	*ret_samples = p->samples + p->samples_orphan + p->samples_full;
+	*ret_waits = p->waits + p->waits_orphan;
+}
+
+static void string_add(struct buf *record, const char *text)
+{
+	uint32_t len = text ? strlen(text) : 0;
+
+	buf_add(record, &len, sizeof(len));
+	buf_add(record, text ? text : "", len);
+}
+
+static int image_tell(const struct image *image,
+		      int (*put)(void *ctx, enum record_type type, const void *data, size_t len),
+		      void *ctx)
+{
+	struct record_image r = { .image = image->id,
+				  .pid = image->pid,
+				  .flags = image->flags,
+				  .hex = image->hex,
+				  .lines = image->abi.lines,
+				  .str_kind_shift = image->abi.str_kind_shift,
+				  .off = image->abi.off };
+	struct ev_fork fork = { .hdr = { .kind = EV_FORK,
+					 .size = sizeof(fork),
+					 .image = image->id,
+					 .tgid = image->pid,
+					 .tid = image->pid } };
+	struct ev_exit gone = { .hdr = { .kind = EV_EXIT,
+					 .size = sizeof(gone),
+					 .image = image->id,
+					 .tgid = image->pid,
+					 .tid = image->pid } };
+	struct buf record;
+	int err;
+
+	if (!image->known) {
+		/* nothing is known yet but that it is there: it is asked for anew */
+		err = put(ctx, RECORD_RING, &fork, sizeof(fork));
+	} else {
+		buf_init(&record, sizeof(r) + 4 * (RECORD_STRING_MAX + sizeof(uint32_t)));
+		buf_add(&record, &r, sizeof(r));
+		string_add(&record, image->command);
+		string_add(&record, image->comm);
+		string_add(&record, image->cwd);
+		string_add(&record, image->python);
+		err = record.err ? record.err : put(ctx, RECORD_IMAGE, record.data, record.len);
+		buf_done(&record);
+	}
+	return err || !image->gone ? err : put(ctx, RECORD_RING, &gone, sizeof(gone));
+}
+
+int profile__images_tell(const struct profile *p, bool (*needed)(void *ctx, uint32_t image),
+			 int (*put)(void *ctx, enum record_type type, const void *data, size_t len),
+			 void *ctx)
+{
+	const struct image *image;
+	int err = 0;
+
+	for (image = p->images; image && !err; image = image->hh.next)
+		if (!image->gone || needed(ctx, image->id))
+			err = image_tell(image, put, ctx);
+	return err;
 }

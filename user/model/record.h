@@ -32,6 +32,8 @@ enum record_type {
 	RECORD_TIMES,       /* struct record_times [], of threads that live at the end */
 	RECORD_STATS,       /* struct record_stats: once, last but END */
 	RECORD_END,         /* nothing; a journal without it was cut off */
+	RECORD_TIMELINE, /* nothing: the time of each sample is recorded too (EV_TICK). Behind META */
+	RECORD_TIMES_BEFORE, /* struct record_times []: what went before this part (--rotate) */
 	RECORD_MAX
 };
 
@@ -69,6 +71,7 @@ struct record_count {
 	uint64_t runq_ns; /* and from then until it ran */
 };
 
+/* Of a thread's whole life, less what a RECORD_TIMES_BEFORE says. */
 struct record_times {
 	uint32_t thread; /* serial */
 	uint32_t image;

@@ -20,7 +20,8 @@
 
 const struct flag_text flag_texts[FLAG_TEXT_CNT] = {
 	{ EV_STACK_TRUNCATED, "[deeper frames cut]",
-	  "samples of stacks deeper than 512 frames, cut at the root end" },
+	  "samples of stacks deeper than 512 frames, or than 400 of changing functions, cut at "
+	  "the root end" },
 	{ EV_STACK_UNREADABLE, "[unreadable frame]",
 	  "samples with a frame that could not be read, cut above it" },
 	{ EV_STACK_NO_IMAGE, "[no interpreter found]",
@@ -94,7 +95,8 @@ static void remarks_of_stacks(struct remarks *r)
 				flagged[i] += stack->count;
 		is_unnamed = is_cut = false;
 		for (node = stack->leaf; node; node = node->id.up) {
-			is_unnamed |= !node->id.code->decoded;
+			is_unnamed |= !node->id.code->decoded || node->id.code->py.name_missing ||
+				      node->id.code->py.filename_missing;
 			is_cut |= node->id.code->decoded && node->id.code->py.lines_cut;
 		}
 		unnamed += is_unnamed ? stack->count : 0;
@@ -102,7 +104,7 @@ static void remarks_of_stacks(struct remarks *r)
 	}
 	for (i = 0; i < FLAG_TEXT_CNT; i++)
 		remark(r, flagged[i], flag_texts[i].remark, flag_texts[i].is_loss);
-	remark(r, unnamed, "samples with a function whose name could not be read", false);
+	remark(r, unnamed, "samples with a function whose file or name could not be read", false);
 	remark(r, lines_cut, "samples in functions whose line table was only partly read", false);
 }
 
@@ -138,6 +140,22 @@ static void remarks_of_waits(struct remarks *r, const struct report_options *opt
 	user = p->waits + p->waits_orphan;
 	if (kernel > user)
 		remark(r, kernel - user, "waits lost between the kernel's table and the profile",
+		       true);
+}
+
+/* Each counted sample had one tick; of those that are not here, some came and found no room. */
+static void remarks_of_ticks(struct remarks *r)
+{
+	const struct profile *p = r->profile;
+	uint64_t came = p->tick_cnt + p->ticks_full;
+
+	if (!p->timeline)
+		return;
+	remark(r, p->ticks_full, "samples without their time, not in the timeline: it is full",
+	       true);
+	if (p->samples > came)
+		remark(r, p->samples - came,
+		       "samples without their time, not in the timeline: the ring buffer was full",
 		       true);
 }
 
@@ -199,6 +217,7 @@ struct report_remark *remarks_new(const struct profile *p, const struct report_o
 	r.text = (char *)(r.list + max);
 	remarks_of_stats(&r);
 	remarks_of_stacks(&r);
+	remarks_of_ticks(&r);
 	remarks_of_refused(&r);
 	remarks_of_columns(&r, options);
 	remarks_of_waits(&r, options);

@@ -17,50 +17,9 @@
 #include "model/files.h"
 #include "model/profile_impl.h"
 #include "model/remarks.h"
+#include "model/report_impl.h"
+#include "model/timeline.h"
 #include "model/wait.h"
-
-struct text {
-	UT_hash_handle hh;
-	char text[];
-};
-
-struct child_key {
-	struct report_node *parent;
-	const char *func, *file, *path;
-	uint64_t kind_line, column;
-};
-
-struct function_key {
-	const char *func, *file;
-	uint64_t kind;
-};
-
-struct function {
-	struct function_key key;
-	uint64_t self, total;
-	uint32_t open; /* how often it is on the path being walked */
-	UT_hash_handle hh;
-};
-
-struct tree_node {
-	struct report_node node;
-	struct child_key key;
-	struct function *function;
-	UT_hash_handle hh;
-};
-
-/* A report and all that it owns. */
-struct built {
-	struct report report;
-	struct text *texts;
-	struct tree_node *nodes;
-	struct function *functions;
-	struct report_target *targets;
-	struct report_thread *threads;
-	struct report_self *selves;
-	struct report_remark *remarks;
-	bool no_memory;
-};
 
 static const char *intern(struct built *b, const char *text)
 {
@@ -149,6 +108,7 @@ static struct report_node *frame(struct built *b, struct report_node *parent,
 	like.func = intern(b, code->py.name);
 	like.path = intern(b, code->py.filename);
 	like.file = intern(b, shown);
+	like.first_line = code->py.firstlineno > 0 ? code->py.firstlineno : 0;
 	if (!options->functions && image) {
 		place = code_place(&image->abi, &code->py, node->id.lasti);
 		like.line = place.line;
@@ -162,13 +122,6 @@ static bool is_shim(const struct code *code)
 	return code->decoded && code_is_shim(&code->py);
 }
 
-static const char *thread_name(const struct thread *thread)
-{
-	if (thread && thread->name)
-		return thread->name;
-	return thread && thread->comm ? thread->comm : "?";
-}
-
 static struct report_node *thread_nodes(struct built *b, struct report_node *at,
 					const struct thread *thread, const struct image *image)
 {
@@ -178,9 +131,17 @@ static struct report_node *thread_nodes(struct built *b, struct report_node *at,
 	buf_fmt(&text, "process %d (%s)", thread ? thread->tgid : 0,
 		image && image->comm ? image->comm : "?");
 	at = label(b, at, FRAME_PROCESS, buf_text(&text));
+	if (at) {
+		at->id = thread ? thread->tgid : 0;
+		at->name = image && image->comm ? image->comm : "?";
+	}
 	buf_clear(&text);
-	buf_fmt(&text, "thread %d (%s)", thread ? thread->tid : 0, thread_name(thread));
+	buf_fmt(&text, "thread %d (%s)", thread ? thread->tid : 0, report_thread_name(thread));
 	at = label(b, at, FRAME_THREAD, buf_text(&text));
+	if (at) {
+		at->id = thread ? thread->tid : 0;
+		at->name = report_thread_name(thread);
+	}
 	buf_done(&text);
 	return at;
 }
@@ -241,6 +202,8 @@ static void stack_add(struct built *b, const struct profile *p, const struct sta
 			at = frame(b, at, image, path[depth], options);
 	if (!at)
 		return; /* out of memory: report_new() fails */
+	if (b->leaves)
+		b->leaves[stack->number] = at;
 	if (b->report.unit == REPORT_SAMPLES)
 		value_add(at, stack->count);
 	else if (stack->flags & EV_STACK_WAIT)
@@ -271,11 +234,6 @@ static void thread_rest(struct built *b, const struct profile *p, const struct t
 	}
 }
 
-static int text_order(const char *a, const char *b)
-{
-	return a == b ? 0 : strcmp(a, b);
-}
-
 static int node_order(const void *pa, const void *pb)
 {
 	const struct report_node *a = *(struct report_node *const *)pa;
@@ -284,9 +242,9 @@ static int node_order(const void *pa, const void *pb)
 
 	if (a->total != b->total)
 		return a->total > b->total ? -1 : 1;
-	order = text_order(a->func, b->func);
+	order = report_text_order(a->func, b->func);
 	if (!order)
-		order = text_order(a->path, b->path);
+		order = report_text_order(a->path, b->path);
 	if (!order)
 		order = a->kind - b->kind;
 	if (!order)
@@ -326,164 +284,6 @@ out:
 	free(list);
 }
 
-static struct function *function_of(struct built *b, const struct report_node *node)
-{
-	struct tree_node *t = (struct tree_node *)node;
-	struct function_key key;
-	struct function *f;
-
-	if (t->function)
-		return t->function;
-	memset(&key, 0, sizeof(key));
-	key.func = node->func;
-	key.file = node->file;
-	key.kind = node->kind;
-	HASH_FIND(hh, b->functions, &key, sizeof(key), f);
-	if (!f) {
-		f = calloc(1, sizeof(*f));
-		if (!f)
-			return NULL;
-		f->key = key;
-		HASH_ADD(hh, b->functions, key, sizeof(f->key), f);
-		if (!f->hh.tbl) {
-			free(f);
-			return NULL;
-		}
-	}
-	t->function = f;
-	return f;
-}
-
-/* Sums per function: walks the tree, and counts a function's samples at its outermost frame only. */
-static void functions_sum(struct built *b)
-{
-	struct report_node *node = b->report.root;
-	struct function *f;
-	bool down = true;
-
-	while (node) {
-		if (node->kind >= FRAME_APP) {
-			f = function_of(b, node);
-			if (!f) {
-				b->no_memory = true;
-				return;
-			}
-			if (down) {
-				f->self += node->self;
-				if (!f->open++)
-					f->total += node->total;
-			}
-			if (!down || !node->child)
-				f->open--;
-		}
-		if (down && node->child) {
-			node = node->child;
-		} else if (node->next) {
-			node = node->next;
-			down = true;
-		} else {
-			node = node->parent;
-			down = false;
-		}
-	}
-}
-
-static int self_order(const void *pa, const void *pb)
-{
-	const struct report_self *a = pa, *b = pb;
-	int order;
-
-	if (a->self != b->self)
-		return a->self > b->self ? -1 : 1;
-	if (a->total != b->total)
-		return a->total > b->total ? -1 : 1;
-	order = text_order(a->func, b->func);
-	return order ? order : text_order(a->file, b->file);
-}
-
-static void functions_list(struct built *b)
-{
-	struct function *f;
-
-	functions_sum(b);
-	b->selves = calloc(HASH_COUNT(b->functions) + 1, sizeof(*b->selves));
-	if (!b->selves) {
-		b->no_memory = true;
-		return;
-	}
-	for (f = b->functions; f; f = f->hh.next)
-		b->selves[b->report.function_cnt++] =
-			(struct report_self){ f->key.kind, f->key.func, f->key.file, f->self,
-					      f->total };
-	qsort(b->selves, b->report.function_cnt, sizeof(*b->selves), self_order);
-	b->report.functions = b->selves;
-}
-
-static int thread_order(const void *pa, const void *pb)
-{
-	const struct report_thread *a = pa, *b = pb;
-
-	if (a->cpu_ns != b->cpu_ns)
-		return a->cpu_ns > b->cpu_ns ? -1 : 1;
-	if (a->samples != b->samples)
-		return a->samples > b->samples ? -1 : 1;
-	return a->tid != b->tid ? (a->tid > b->tid) - (a->tid < b->tid) : strcmp(a->name, b->name);
-}
-
-static int target_order(const void *pa, const void *pb)
-{
-	const struct report_target *a = pa, *b = pb;
-
-	return (a->pid > b->pid) - (a->pid < b->pid);
-}
-
-/* Has it exec'ed into something that is known? Then that is what is shown. */
-static bool is_replaced(const struct profile *p, const struct image *image)
-{
-	uint32_t left = HASH_COUNT(p->images), id;
-
-	for (; image && image->replaced_by && left; left--) { /* a journal's chain may be a ring */
-		id = image->replaced_by;
-		HASH_FIND(hh, p->images, &id, sizeof(id), image);
-		if (image && image->known)
-			return true;
-	}
-	return false;
-}
-
-static void targets_list(struct built *b, const struct profile *p)
-{
-	struct thread *thread;
-	struct image *image;
-
-	b->threads = calloc(HASH_COUNT(p->threads) + 1, sizeof(*b->threads));
-	b->targets = calloc(HASH_COUNT(p->images) + 1, sizeof(*b->targets));
-	if (!b->threads || !b->targets) {
-		b->no_memory = true;
-		return;
-	}
-	for (thread = p->threads; thread; thread = thread->hh.next)
-		b->threads[b->report.thread_cnt++] =
-			(struct report_thread){ .pid = thread->tgid,
-						.tid = thread->tid,
-						.name = thread_name(thread),
-						.samples = thread->samples,
-						.cpu_ns = thread->times.cpu_ns,
-						.wait_ns = thread->times.wait_ns,
-						.runq_ns = thread->times.runq_ns };
-	qsort(b->threads, b->report.thread_cnt, sizeof(*b->threads), thread_order);
-	for (image = p->images; image; image = image->hh.next) {
-		/* a root that has exec'ed is its last image, and children are not targets */
-		if (!(image->flags & RECORD_IMAGE_ROOT) || !image->known || is_replaced(p, image))
-			continue;
-		b->targets[b->report.target_cnt++] =
-			(struct report_target){ image->pid, image->command, image->python };
-	}
-	qsort(b->targets, b->report.target_cnt, sizeof(*b->targets), target_order);
-	b->report.threads = b->threads;
-	b->report.targets = b->targets;
-}
-
 static void stacks_add(struct built *b, const struct profile *p,
 		       const struct report_options *options)
 {
@@ -496,8 +296,10 @@ static void stacks_add(struct built *b, const struct profile *p,
 		return;
 	}
 	for (stack = p->stacks; stack; stack = stack->hh.next) {
-		if (!stack->count || (!options->idle && (stack->flags & EV_STACK_WAIT) &&
-				      wait_is_idle(&stack->wait)))
+		/* a wait that is counted in a later part has a share in this one (--rotate) */
+		if ((!stack->count && !stack->wait_ns && !stack->runq_ns) ||
+		    (!options->idle && (stack->flags & EV_STACK_WAIT) &&
+		     wait_is_idle(&stack->wait)))
 			continue;
 		stack_add(b, p, stack, options, path, EV_FRAMES_MAX);
 		b->report.waits += stack->flags & EV_STACK_WAIT ? stack->count : 0;
@@ -507,8 +309,17 @@ static void stacks_add(struct built *b, const struct profile *p,
 	free(path);
 }
 
+static void events_list(struct built *b, const struct profile *p)
+{
+	b->events =
+		timeline_new(p, b->leaves, b->threads, b->report.thread_cnt, &b->report.event_cnt);
+	b->report.events = b->events;
+	b->no_memory = !b->events;
+}
+
 struct report *report_new(const struct profile *p, const struct report_options *options)
 {
+	bool timeline = options->timeline && p->timeline;
 	struct built *b = calloc(1, sizeof(*b));
 	struct report_node root = { .kind = FRAME_ROOT };
 
@@ -523,6 +334,11 @@ struct report *report_new(const struct profile *p, const struct report_options *
 	b->report.start_unix_ns = p->meta.start_unix_ns;
 	b->report.duration_ns = p->stats.duration_ns;
 	b->report.ticks = p->samples;
+	b->report.start_ns = p->meta.start_ns;
+	if (timeline) {
+		b->leaves = calloc(HASH_COUNT(p->stacks) + 1, sizeof(*b->leaves));
+		b->no_memory |= !b->leaves;
+	}
 	if (!b->no_memory)
 		stacks_add(b, p, options);
 	if (!b->no_memory)
@@ -530,9 +346,11 @@ struct report *report_new(const struct profile *p, const struct report_options *
 	if (!b->no_memory)
 		tree_sort(b);
 	if (!b->no_memory)
-		functions_list(b);
+		report_functions(b);
 	if (!b->no_memory)
-		targets_list(b, p);
+		report_targets(b, p);
+	if (!b->no_memory && timeline)
+		events_list(b, p);
 	if (!b->no_memory) {
 		b->remarks = remarks_new(p, options, &b->report.remark_cnt);
 		b->report.remarks = b->remarks;
@@ -570,5 +388,7 @@ void report_free(struct report *report)
 	free(b->threads);
 	free(b->selves);
 	free(b->remarks);
+	free(b->leaves);
+	free(b->events);
 	free(b);
 }

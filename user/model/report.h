@@ -33,13 +33,16 @@ enum report_unit {
 
 struct report_node {
 	enum frame_kind kind;
-	const char *func; /* qualified name, or the whole label for kinds without a file */
-	const char *file; /* as shown (shortened); "" for kinds without a file */
-	const char *path; /* co_filename in full; "" likewise */
-	int32_t line;     /* 0 = none, or not asked for (-F) */
-	int32_t column;   /* --columns: in bytes of UTF-8, from 1; 0 = none, or not asked for */
-	uint64_t self;    /* of stacks whose leaf this is, in the report's unit */
-	uint64_t total;   /* self and all below */
+	const char *func;   /* qualified name, or the whole label for kinds without a file */
+	const char *file;   /* as shown (shortened); "" for kinds without a file */
+	const char *path;   /* co_filename in full; "" likewise */
+	int32_t line;       /* 0 = none, or not asked for (-F) */
+	int32_t column;     /* --columns: in bytes of UTF-8, from 1; 0 = none, or not asked for */
+	int32_t first_line; /* of the function: co_firstlineno; 0 = not known */
+	int32_t id;         /* FRAME_PROCESS: pid; FRAME_THREAD: tid; else 0 */
+	const char *name;   /* of that process or thread; NULL for other kinds */
+	uint64_t self;      /* of stacks whose leaf this is, in the report's unit */
+	uint64_t total;     /* self and all below */
 	struct report_node *parent, *child, *next; /* first child, next sibling */
 };
 
@@ -61,6 +64,23 @@ struct report_thread {
 	const char *name;
 	uint64_t samples;                  /* ticks, whatever the unit */
 	uint64_t cpu_ns, wait_ns, runq_ns; /* REPORT_NS: where its time went; 0, 0, 0: not known */
+	const char *process;               /* its process' name */
+	uint32_t serial;                   /* unique in a recording: a tid may be used again */
+};
+
+enum report_event_kind {
+	REPORT_EVENT_SAMPLE, /* a tick of the timer: the thread was there at that moment */
+	REPORT_EVENT_KIND_MAX
+};
+
+/* What happened when, for formats that draw time. Kinds with a duration (waits) will be told from
+ * samples by `kind`: a sink writes those that it knows. */
+struct report_event {
+	enum report_event_kind kind;
+	uint32_t thread; /* index in report.threads */
+	uint64_t ts_ns;  /* CLOCK_MONOTONIC; start_ns is the recording's beginning on that clock */
+	uint64_t duration_ns;           /* 0: a moment */
+	const struct report_node *leaf; /* its stack: this node and its parents */
 };
 
 struct report_self { /* one function's sums over the whole tree, for the summary */
@@ -88,6 +108,10 @@ struct report {
 	uint32_t function_cnt;
 	const struct report_remark *remarks;
 	uint32_t remark_cnt;
+	/* with report_options.timeline, if the profile has one: */
+	uint64_t start_ns;                 /* CLOCK_MONOTONIC, when it was start_unix_ns */
+	const struct report_event *events; /* in order of time, then of threads */
+	uint64_t event_cnt;
 };
 
 #endif

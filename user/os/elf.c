@@ -138,6 +138,7 @@ int elf__symbols(struct elf *elf, struct elf_symbol *symbols, int cnt)
 
 int elf__bias(struct elf *elf, uint64_t start, uint64_t offset, uint64_t *ret_bias)
 {
+	bool found = false;
 	GElf_Phdr phdr;
 	size_t i, cnt = 0;
 
@@ -149,10 +150,14 @@ int elf__bias(struct elf *elf, uint64_t start, uint64_t offset, uint64_t *ret_bi
 		if (offset < (phdr.p_offset & ~PAGE_MASK) ||
 		    offset >= phdr.p_offset + phdr.p_filesz)
 			continue;
+		/* a page of the file may belong to the end of one segment and the beginning of the
+		 * next: a mapping begins where its segment does */
+		if (found && offset != (phdr.p_offset & ~PAGE_MASK))
+			continue;
 		*ret_bias = start - (phdr.p_vaddr + (offset - phdr.p_offset));
-		return 0;
+		found = true;
 	}
-	return -EINVAL;
+	return found ? 0 : -EINVAL;
 }
 
 int elf__section(struct elf *elf, const char *name, struct buf *out)

@@ -191,6 +191,7 @@ static int map_parse(char *line, struct proc_map *ret_map)
 	    !at)
 		return -EINVAL;
 	ret_map->dev = makedev(major, minor);
+	ret_map->is_exec = perms[2] == 'x';
 	ret_map->path = line + at;
 	return 0;
 }

@@ -35,6 +35,7 @@ struct proc_map {
 	uint64_t start, end, offset; /* addresses; bytes into the file */
 	uint64_t dev;                /* makedev() of the file's filesystem */
 	uint64_t inode;              /* 0 = anonymous */
+	bool is_exec;
 	const char *path; /* as the kernel prints it, "" if none; valid during the call only */
 };
 

@@ -23,6 +23,7 @@
 
 #define DRAIN_BATCH      1024
 #define SERIALS_RESERVED 65536 /* threads that sleep at the start */
+#define READS_MAX        8     /* of a thread's entry, until two are the same */
 #define SCANS_MAX        16 /* of a process's threads: more are born at each look only in a thread storm */
 
 struct timer {
@@ -111,6 +112,7 @@ int sampler__load(struct sampler *s, struct err *err)
 		return err_set(err, -errno, "cannot get random bytes: %s", err_str(errno));
 	s->skel->rodata->hash_seed = seed;
 	s->skel->rodata->follow_children = s->options.children;
+	s->skel->rodata->timeline = s->options.timeline;
 	s->skel->rodata->has_cookie = feature_has(FEAT_PERF_LINK);
 	s->skel->rodata->has_loop = feature_has(FEAT_LOOP);
 	s->skel->rodata->ring_wake_bytes = s->options.ring_bytes / 4;
@@ -260,7 +262,15 @@ static int timer_open(struct sampler *s, pid_t tid, bool may_be_second)
 	return 0;
 }
 
-int sampler__attach(struct sampler *s, pid_t pid, struct err *err)
+bool sampler__follows(const struct sampler *s, pid_t pid)
+{
+	uint32_t tgid = pid;
+	struct proc proc;
+
+	return !bpf_map_lookup_elem(bpf_map__fd(s->skel->maps.procs), &tgid, &proc);
+}
+
+int sampler__attach(struct sampler *s, pid_t pid, bool may_inherit, struct err *err)
 {
 	int cnt, i, scan, opened = 1, code = 0, total = 0;
 	pid_t *tids;
@@ -278,7 +288,7 @@ int sampler__attach(struct sampler *s, pid_t pid, struct err *err)
 			if (timer_known(s, tids[i]))
 				continue;
 			/* those of the first look were there before any timer was */
-			code = timer_open(s, tids[i], scan > 0);
+			code = timer_open(s, tids[i], may_inherit || scan > 0);
 			if (!code)
 				opened++;
 			else if (code == -ESRCH)
@@ -308,22 +318,31 @@ int sampler__start(struct sampler *s)
 	return 0;
 }
 
+/* How many ticks the targets' CPU time was worth until now: the event counts the CPU time of its
+ * thread and of all that inherited it. */
+static uint64_t ticks_read(const struct sampler *s)
+{
+	uint64_t clock_ns, period_ns, sum = 0;
+	int i;
+
+	period_ns = s->options.rate_hz ? 1000000000ULL / s->options.rate_hz : 0;
+	for (i = 0; i < s->timer_cnt; i++)
+		if (read(s->timers[i].fd, &clock_ns, sizeof(clock_ns)) == sizeof(clock_ns))
+			sum += clock_ns / period_ns;
+	return sum;
+}
+
 void sampler__stop(struct sampler *s)
 {
-	uint64_t clock_ns, period_ns;
 	int i;
 
 	if (s->skel && s->skel->bss) {
 		s->skel->bss->ready = 0;
 		s->end_ns = now_ns();
 	}
-	period_ns = s->options.rate_hz ? 1000000000ULL / s->options.rate_hz : 0;
 	for (i = 0; i < s->timer_cnt; i++)
 		ioctl(s->timers[i].fd, PERF_EVENT_IOC_DISABLE, 0);
-	/* the event counts the CPU time of its thread and of all that inherited it */
-	for (i = 0; i < s->timer_cnt; i++)
-		if (read(s->timers[i].fd, &clock_ns, sizeof(clock_ns)) == sizeof(clock_ns))
-			s->ticks_expected += clock_ns / period_ns;
+	s->ticks_expected = ticks_read(s);
 	uncoil_bpf__detach(s->skel);
 }
 
@@ -332,8 +351,8 @@ void sampler__ticks(const struct sampler *s, uint64_t *ret_expected, uint64_t *r
 	/* each switch may stretch a period by the hrtimer's minimum of 10 us (kernel/events/core.c,
 	 * perf_swevent_start_hrtimer). A thread's last, unfinished period is no rounding: with many
 	 * short threads those are most of the CPU time there was */
-	*ret_expected = s->ticks_expected;
-	*ret_slack = 1 + s->ticks_expected / 50;
+	*ret_expected = s->end_ns ? s->ticks_expected : ticks_read(s);
+	*ret_slack = 1 + *ret_expected / 50;
 }
 
 int sampler__poll(struct sampler *s, int timeout_ms, int (*fn)(void *ctx, void *data, size_t len),
@@ -417,7 +436,8 @@ static int thread_finish(struct sampler *s, pid_t tid, struct thread_seen *threa
 	struct count_key key = { .thread = thread->serial, .image = thread->image };
 	uint64_t since = thread->since_ns > s->skel->bss->start_ns ? thread->since_ns
 								   : s->skel->bss->start_ns;
-	uint64_t rest = s->end_ns > since ? s->end_ns - since : 0, runq, exec, delay;
+	uint64_t end = s->end_ns ? s->end_ns : now_ns();
+	uint64_t rest = end > since ? end - since : 0, runq, exec, delay;
 	bool known = sampler__task_times(tid, &exec, &delay);
 	struct count_val val = {};
 	int err = 0;
@@ -450,26 +470,67 @@ static int thread_finish(struct sampler *s, pid_t tid, struct thread_seen *threa
 	return err ?: key.hash ? count(ctx, &key, &val) : 0;
 }
 
+/* A thread's entry at one moment: the kernel side may write to it meanwhile. */
+static bool thread_read(const struct sampler *s, uint32_t tid, struct thread_seen *ret_thread)
+{
+	int fd = bpf_map__fd(s->skel->maps.threads), turn;
+	struct thread_seen again;
+
+	if (bpf_map_lookup_elem(fd, &tid, ret_thread))
+		return false;
+	for (turn = 0; turn < READS_MAX && !s->end_ns; turn++) {
+		if (bpf_map_lookup_elem(fd, &tid, &again))
+			return false;
+		if (!memcmp(&again, ret_thread, sizeof(again)))
+			break;
+		*ret_thread = again;
+	}
+	return true;
+}
+
+int sampler__threads(const struct sampler *s,
+		     int (*fn)(void *ctx, pid_t tid, struct thread_seen *thread), void *ctx)
+{
+	int fd = bpf_map__fd(s->skel->maps.threads), err = 0;
+	/* where a key goes while it is the last one read, the kernel begins anew */
+	uint32_t left = 4 * bpf_map__max_entries(s->skel->maps.threads), tid, *prev = NULL;
+	struct thread_seen thread;
+
+	while (!err && left-- && !bpf_map_get_next_key(fd, prev, &tid)) {
+		prev = &tid;
+		if (thread_read(s, tid, &thread))
+			err = fn(ctx, tid, &thread);
+	}
+	return err;
+}
+
+struct finish {
+	struct sampler *sampler;
+	int (*count)(void *ctx, const struct count_key *key, const struct count_val *val);
+	int (*times)(void *ctx, const struct thread_seen *thread);
+	void *ctx;
+};
+
+static int thread_end(void *ctx, pid_t tid, struct thread_seen *thread)
+{
+	struct finish *f = ctx;
+
+	return thread_finish(f->sampler, tid, thread, f->count, f->ctx) ?: f->times(f->ctx, thread);
+}
+
 int sampler__finish(struct sampler *s,
 		    int (*count)(void *ctx, const struct count_key *key,
 				 const struct count_val *val),
 		    int (*times)(void *ctx, const struct thread_seen *thread), void *ctx)
 {
-	int fd = bpf_map__fd(s->skel->maps.threads), err = 0;
-	struct thread_seen thread;
-	uint32_t tid, *prev = NULL;
+	struct finish finish = { s, count, times, ctx };
 
-	if (!s->options.switches)
-		return 0;
-	while (!err && !bpf_map_get_next_key(fd, prev, &tid)) {
-		prev = &tid;
-		if (bpf_map_lookup_elem(fd, &tid, &thread))
-			continue;
-		err = thread_finish(s, tid, &thread, count, ctx);
-		if (!err)
-			err = times(ctx, &thread);
-	}
-	return err;
+	return s->options.switches ? sampler__threads(s, thread_end, &finish) : 0;
+}
+
+void sampler__code_forget(const struct sampler *s, const struct code_key *key)
+{
+	bpf_map_delete_elem(bpf_map__fd(s->skel->maps.codes), key);
 }
 
 bool sampler__drain_due(const struct sampler *s)

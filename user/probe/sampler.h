@@ -30,6 +30,7 @@ struct sampler_options {
 	bool switches;       /* what threads wait for, and where their time goes (Linux 5.15) */
 	bool holder_only;    /* only ticks of threads that hold the GIL */
 	bool children;       /* follow forked processes too */
+	bool timeline;       /* an event for each sample, with its time */
 	uint32_t ring_bytes; /* power of two, at least 4096 */
 };
 
@@ -43,8 +44,12 @@ int sampler__load(struct sampler *s, struct err *err);
 int sampler__follow(struct sampler *s, pid_t pid, uint32_t image, const struct py_cfg *cfg,
 		    bool replace);
 
-/* Puts a timer, not running yet, on each thread of the process. -ESRCH: it has ended meanwhile. */
-int sampler__attach(struct sampler *s, pid_t pid, struct err *err);
+/* Is this process followed: by sampler__follow(), or because a followed one forked it? */
+bool sampler__follows(const struct sampler *s, pid_t pid);
+
+/* Puts a timer, not running yet, on each thread of the process. may_inherit: its threads may have one
+ * already, from a process that was attached to before it was forked. -ESRCH: it has ended meanwhile. */
+int sampler__attach(struct sampler *s, pid_t pid, bool may_inherit, struct err *err);
 
 /* What is known before the start of a thread that sleeps: is_off, hash, exec_ns, run_delay and who it
  * is. 0, or -errno: it is seen already, or there is no room. */
@@ -80,17 +85,26 @@ bool sampler__drain_due(const struct sampler *s);
 
 /* After sampler__stop() and the drains: what is still to be counted of threads that live. Gives
  * each one's unfinished wait to `count` (wait_ns and runq_ns set) and its times to `times`, until
- * one returns non-zero (returned). */
+ * one returns non-zero (returned). Before sampler__stop(): the same as if it ended now; nothing is
+ * changed, and a thread may come twice. */
 int sampler__finish(struct sampler *s,
 		    int (*count)(void *ctx, const struct count_key *key,
 				 const struct count_val *val),
 		    int (*times)(void *ctx, const struct thread_seen *thread), void *ctx);
 
+/* Gives what the kernel side remembers of each thread to fn, until it returns non-zero (returned).
+ * While it runs a thread may come twice. */
+int sampler__threads(const struct sampler *s,
+		     int (*fn)(void *ctx, pid_t tid, struct thread_seen *thread), void *ctx);
+
+/* Makes the kernel side send a code object anew when it is next met. */
+void sampler__code_forget(const struct sampler *s, const struct code_key *key);
+
 /* Sums of the kernel side's counters over all CPUs. */
 int sampler__stats(const struct sampler *s, uint64_t ret_stats[STAT_MAX]);
 
-/* After sampler__stop(): how many ticks the targets' CPU time was worth, and how many of these may
- * be rounding. */
+/* How many ticks the targets' CPU time was worth, until sampler__stop() or now, and how many of these
+ * may be rounding. */
 void sampler__ticks(const struct sampler *s, uint64_t *ret_expected, uint64_t *ret_slack);
 
 void sampler__free(struct sampler *s);

@@ -66,7 +66,7 @@ static int candidate_see(void *ctx, const struct proc_map *map)
 	const char *base = strrchr(map->path, '/');
 	bool is_library = base && !strncmp(base + 1, "libpython", 9);
 	bool is_python = is_library || (base && !strncmp(base + 1, "python", 6));
-	struct candidate *new;
+	struct candidate *new, *old;
 	int i;
 
 	if (!map->inode || !base)
@@ -74,9 +74,18 @@ static int candidate_see(void *ctx, const struct proc_map *map)
 	all->maps_seen++;
 	if (all->maps_seen > 1 && !is_python)
 		return 0;
-	for (i = 0; i < all->cnt; i++)
-		if (all->list[i].map.inode == map->inode && all->list[i].map.dev == map->dev)
-			return 0;
+	for (i = 0; i < all->cnt; i++) {
+		old = &all->list[i];
+		if (old->map.inode != map->inode || old->map.dev != map->dev)
+			continue;
+		/* a program may map its libpython as a mere file too, even below it: the loader's
+		 * mappings are those of which one is executable */
+		if (map->is_exec && !old->map.is_exec) {
+			old->map = *map;
+			old->map.path = old->path;
+		}
+		return 0;
+	}
 	if (all->cnt == CANDIDATES_MAX)
 		return 0;
 	new = &all->list[all->cnt];

@@ -325,6 +325,7 @@ int layout_cfg(const struct py_found *found, const struct py_layout *layout, str
 		.tstate_frame = off->tstate_frame,
 		.tstate_status = live->tstate_status,
 		.tstate_active = live->tstate_active,
+		.tstate_cframe = live->tstate_cframe,
 		.cframe_current_frame = off->cframe_current_frame,
 		.frame_previous = off->frame_previous,
 		.frame_code = off->frame_code,
@@ -371,7 +372,8 @@ int layout_cfg(const struct py_found *found, const struct py_layout *layout, str
 	if (layout->abi.minor >= 14)
 		cfg.frame_code_tags = STACKREF_TAGS;
 	cfg.tstate_read = 8 + max_u32(max_u32(off->tstate_thread_id, off->tstate_frame),
-				      max_u32(off->tstate_next, live->tstate_status));
+				      max_u32(max_u32(off->tstate_next, live->tstate_cframe),
+					      live->tstate_status));
 	cfg.frame_read =
 		8 + max_u32(max_u32(off->frame_previous, off->frame_code),
 			    max_u32(max_u32(off->frame_instr, off->frame_owner), live->frame_tlbc));

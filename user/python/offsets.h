@@ -67,6 +67,7 @@
 	X(runtime_tstate_current, runtime, "_PyRuntimeState.gilstate.tstate_current (3.8-3.11)") \
 	X(tstate_status, tstate, "PyThreadState._status (3.12+), or none")                       \
 	X(tstate_active, tstate, "mask of _status.active (3.12+), no offset")                    \
+	X(tstate_cframe, tstate, "PyThreadState.cframe (3.10-3.12), on the C stack, or none")    \
 	X(frame_tlbc, frame, "_PyInterpreterFrame.tlbc_index (free-threaded), or none")          \
 	X(code_tlbc, code, "PyCodeObject.co_tlbc (free-threaded), or none")                      \
 	X(long_tag, int, "PyLongObject.long_value.lv_tag (3.12+), ob_size")                      \

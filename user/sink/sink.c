@@ -5,15 +5,14 @@
 #include <stddef.h>
 #include <string.h>
 
-static const struct sink *const sinks[] = { &sink_flame, &sink_folded, &sink_summary };
-
-#define SINK_CNT (sizeof(sinks) / sizeof(sinks[0]))
+const struct sink *const sinks[] = { &sink_flame, &sink_folded,   &sink_summary, &sink_speedscope,
+				     &sink_pprof, &sink_perfetto, &sink_chrome,  NULL };
 
 const struct sink *sink_by_name(const char *name)
 {
 	size_t i;
 
-	for (i = 0; i < SINK_CNT; i++)
+	for (i = 0; sinks[i]; i++)
 		if (!strcmp(sinks[i]->name, name))
 			return sinks[i];
 	return NULL;
@@ -35,8 +34,19 @@ const struct sink *sink_by_suffix(const char *path)
 {
 	size_t i;
 
-	for (i = 0; i < SINK_CNT; i++)
+	for (i = 0; sinks[i]; i++)
 		if (has_suffix(path, sinks[i]->suffixes))
 			return sinks[i];
 	return NULL;
+}
+
+const char *sink_names(void)
+{
+	static char names[256];
+	size_t i, len = 0;
+
+	for (i = 0; sinks[i]; i++)
+		len += snprintf(names + len, sizeof(names) - len, "%s%s", i ? ", " : "",
+				sinks[i]->name);
+	return names;
 }

@@ -44,6 +44,15 @@ class Outer:
         spin()
 
 
+class Made:
+    def __init__(self):
+        spin()
+
+
+def make():
+    Made()  # line: make
+
+
 def closure():
     def local():
         spin()
@@ -120,6 +129,7 @@ while True:
     multi()
     Outer.Inner().method()
     Outer.of_class()
+    make()
     closure()
     called["plain"]()
     comprehend()

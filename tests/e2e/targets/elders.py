@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""elders.py MODE: has children before anybody looks. old: a child and, exec'ed by a shell of its own,
+a grandchild; they compute. storm: begins ever new children that compute, says each one's pid."""
+import os
+import subprocess
+import sys
+import time
+
+
+def child_function():
+    while True:
+        for _ in range(10000): pass
+
+
+def grandchild_function():
+    os.write(1, b"ready ")
+    while True:
+        for _ in range(10000): pass
+
+
+def parent_function():
+    if sys.argv[1] == "old":
+        if not os.fork():
+            if not os.fork():
+                os.execvp("sh", ["sh", "-c", f"'{sys.executable}' '{__file__}' grandchild; :"])
+            child_function()
+        while True: time.sleep(1)
+    print("ready", flush=True)
+    for _ in range(int(sys.argv[2])):
+        pid = os.fork()
+        if not pid:
+            child_function()
+        os.write(1, b"%d\n" % pid)
+        time.sleep(.02)
+    os.write(1, b"done\n")
+    while True: time.sleep(1)
+
+
+if sys.argv[1] == "grandchild":
+    grandchild_function()
+parent_function()

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cmd/load.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/text.h"
+#include "model/journal.h"
+#include "model/profile.h"
+
+struct loading {
+	struct profile *profile;
+	struct err why;
+};
+
+static int take_record(void *ctx, enum record_type type, const void *data, size_t len)
+{
+	struct loading *l = ctx;
+
+	return profile__apply(l->profile, type, data, len, &l->why);
+}
+
+static int journal_open(const char *path, FILE **ret_file)
+{
+	struct stat st;
+	int fd, err;
+
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		return -errno;
+	err = fstat(fd, &st)         ? -errno
+	      : S_ISDIR(st.st_mode)  ? -EISDIR
+	      : !S_ISREG(st.st_mode) ? -EINVAL
+				     : 0;
+	*ret_file = err ? NULL : fdopen(fd, "r");
+	if (!*ret_file) {
+		close(fd);
+		return err ? err : -ENOMEM;
+	}
+	return 0;
+}
+
+int journal_load(const char *path, const char *verb, struct profile **ret_profile, struct err *err)
+{
+	struct loading l = { .profile = profile__new() };
+	struct err why = {};
+	struct buf shown;
+	FILE *in = NULL;
+	int code;
+
+	if (!l.profile)
+		return err_set(err, -ENOMEM, "out of memory");
+	code = journal_open(path, &in);
+	if (code)
+		err_set(&why, code, "%s", err_str(code));
+	else
+		code = journal_read(in, take_record, &l, &why);
+	if (in)
+		fclose(in);
+	if (!code) {
+		*ret_profile = l.profile;
+		return 0;
+	}
+	profile__free(l.profile);
+	buf_init(&shown, 65536);
+	text_terminal(&shown, path);
+	err_set(err, code, "cannot %s %s: %s", verb, buf_text(&shown),
+		why.msg[0] ? why.msg : l.why.msg);
+	buf_done(&shown);
+	return code;
+}

@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Perfetto's protobuf trace, a timeline (repository google/perfetto, protos/perfetto/trace/; the
+ * files are named beside the field numbers). A trace is a row of packets:
+ *
+ *	clock_snapshot	which clock the times are of
+ *	process_tree	names of processes and threads
+ *	track_event	what the recording says about itself, as instants on a track called "uncoil"
+ *	perf_sample	one a sample: pid, tid and the number of its callstack
+ *
+ * Samples are what `perf record` would have taken, so they are written as such: Perfetto draws them
+ * at their time, on their thread, and makes flame graphs of any stretch. Strings, frames and
+ * callstacks are sent once, in the first packet that needs them (interned_data), and numbered from 1;
+ * a number holds for the packets of one sequence.
+ *
+ * A frame lies in a mapping, "Python", at an address: no version of the importer does without. The
+ * address is the frame's number.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/index.h"
+#include "base/pb.h"
+#include "base/text.h"
+#include "model/report.h"
+#include "sink/about.h"
+#include "sink/sink.h"
+
+#define MESSAGE_MAX (64u << 20)
+
+enum {
+	TRACE_PACKET = 1, /* trace.proto */
+	/* trace_packet.proto */
+	PACKET_PROCESS_TREE = 2,
+	PACKET_CLOCK_SNAPSHOT = 6,
+	PACKET_TIMESTAMP = 8,
+	PACKET_SEQUENCE = 10,
+	PACKET_TRACK_EVENT = 11,
+	PACKET_INTERNED_DATA = 12,
+	PACKET_SEQUENCE_FLAGS = 13,
+	PACKET_CLOCK = 58,
+	PACKET_DEFAULTS = 59,
+	PACKET_TRACK_DESCRIPTOR = 60,
+	PACKET_PERF_SAMPLE = 66,
+	FLAG_CLEARED = 1, /* what was interned before is forgotten */
+	FLAG_NEEDS = 2,   /* cannot be read without what was interned before */
+	/* clock_snapshot.proto; common/builtin_clock.proto */
+	SNAPSHOT_CLOCK = 1,
+	SNAPSHOT_PRIMARY = 2,
+	CLOCK_ID = 1,
+	CLOCK_TIMESTAMP = 2,
+	CLOCK_IS_REALTIME = 1,
+	CLOCK_IS_MONOTONIC = 3,
+	/* ps/process_tree.proto */
+	TREE_PROCESS = 1,
+	TREE_THREAD = 2,
+	PROCESS_PID = 1,
+	PROCESS_CMDLINE = 3,
+	PROCESS_CMDLINE_IS_COMM = 9,
+	THREAD_TID = 1,
+	THREAD_NAME = 2,
+	THREAD_TGID = 3,
+	/* track_event/track_descriptor.proto, track_event.proto */
+	TRACK_UUID = 1,
+	TRACK_NAME = 2,
+	EVENT_TYPE = 9,
+	EVENT_TRACK = 11,
+	EVENT_CATEGORY = 22,
+	EVENT_NAME = 23,
+	TYPE_INSTANT = 3,
+	/* interned_data/interned_data.proto, profiling/profile_common.proto */
+	INTERNED_FUNCTION_NAME = 5,
+	INTERNED_FRAME = 6,
+	INTERNED_CALLSTACK = 7,
+	INTERNED_MAPPING_PATH = 17,
+	INTERNED_SOURCE_PATH = 18,
+	INTERNED_MAPPING = 19,
+	STRING_IID = 1,
+	STRING_STR = 2,
+	MAPPING_IID = 1,
+	MAPPING_END = 5,
+	MAPPING_PATH = 7,
+	FRAME_IID = 1,
+	FRAME_FUNCTION = 2,
+	FRAME_MAPPING = 3,
+	FRAME_PC = 4,
+	FRAME_SOURCE = 5,
+	FRAME_LINE = 6,
+	CALLSTACK_IID = 1,
+	CALLSTACK_FRAMES = 2, /* the root first */
+	/* trace_packet_defaults.proto, profiling/profile_packet.proto, common/perf_events.proto */
+	DEFAULTS_CLOCK = 58,
+	DEFAULTS_PERF_SAMPLE = 12,
+	PERF_DEFAULTS_TIMEBASE = 1,
+	TIMEBASE_FREQUENCY = 2,
+	TIMEBASE_COUNTER = 4,
+	COUNTER_CPU_CLOCK = 1,
+	SAMPLE_PID = 2,
+	SAMPLE_TID = 3,
+	SAMPLE_CALLSTACK = 4,
+	SAMPLE_CPU_MODE = 5,
+	CPU_MODE_USER = 2,
+};
+
+#define SEQUENCE    1 /* all packets are of one */
+#define ABOUT_TRACK 1
+#define MAPPING     1
+
+struct frame_key {
+	uint64_t name, source;
+	uint64_t line;
+};
+
+struct trace {
+	const struct report *report;
+	FILE *out;
+	struct index functions, sources, frames, stacks;
+	struct buf packet, interned, msg, part, text;
+	int err;
+};
+
+static int bufs_err(struct trace *t)
+{
+	return t->packet.err || t->interned.err || t->msg.err || t->part.err || t->text.err ||
+	       t->functions.err || t->sources.err || t->frames.err || t->stacks.err;
+}
+
+/* Adds t->msg to the packet and empties it. */
+static void add_msg(struct trace *t, uint32_t field)
+{
+	pb_msg(&t->packet, field, &t->msg);
+	buf_clear(&t->msg);
+}
+
+static const char *clean(struct trace *t, const char *text)
+{
+	buf_clear(&t->text);
+	text_clean(&t->text, text, strlen(text));
+	return buf_text(&t->text);
+}
+
+static void packet_end(struct trace *t)
+{
+	pb_uint(&t->packet, PACKET_SEQUENCE, SEQUENCE);
+	buf_clear(&t->part);
+	pb_msg(&t->part, TRACE_PACKET, &t->packet);
+	if (bufs_err(t))
+		t->err = -ENOMEM;
+	fwrite(buf_text(&t->part), 1, t->part.len, t->out);
+	buf_clear(&t->packet);
+}
+
+static void put_clock(struct trace *t)
+{
+	const struct {
+		uint64_t id, ns;
+	} clocks[] = { { CLOCK_IS_MONOTONIC, t->report->start_ns },
+		       { CLOCK_IS_REALTIME, t->report->start_unix_ns } };
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		buf_clear(&t->part);
+		pb_uint(&t->part, CLOCK_ID, clocks[i].id);
+		pb_uint(&t->part, CLOCK_TIMESTAMP, clocks[i].ns);
+		pb_msg(&t->msg, SNAPSHOT_CLOCK, &t->part);
+	}
+	pb_uint(&t->msg, SNAPSHOT_PRIMARY, CLOCK_IS_MONOTONIC);
+	add_msg(t, PACKET_CLOCK_SNAPSHOT);
+	packet_end(t);
+}
+
+static void put_names(struct trace *t)
+{
+	const struct report_thread *thread;
+	struct index seen;
+	uint32_t i;
+	bool fresh;
+
+	index_init(&seen);
+	for (i = 0; i < t->report->thread_cnt; i++) {
+		thread = &t->report->threads[i];
+		index_of(&seen, &thread->pid, sizeof(thread->pid), &fresh);
+		if (!fresh)
+			continue;
+		buf_clear(&t->part);
+		pb_uint(&t->part, PROCESS_PID, (int64_t)thread->pid);
+		pb_str(&t->part, PROCESS_CMDLINE, clean(t, thread->process));
+		pb_uint(&t->part, PROCESS_CMDLINE_IS_COMM, 1);
+		pb_msg(&t->msg, TREE_PROCESS, &t->part);
+	}
+	for (i = 0; i < t->report->thread_cnt; i++) {
+		thread = &t->report->threads[i];
+		buf_clear(&t->part);
+		pb_uint(&t->part, THREAD_TID, (int64_t)thread->tid);
+		pb_str(&t->part, THREAD_NAME, clean(t, thread->name));
+		pb_uint(&t->part, THREAD_TGID, (int64_t)thread->pid);
+		pb_msg(&t->msg, TREE_THREAD, &t->part);
+	}
+	if (seen.err)
+		t->err = -ENOMEM;
+	index_done(&seen);
+	pb_uint(&t->packet, PACKET_TIMESTAMP, t->report->start_ns);
+	add_msg(t, PACKET_PROCESS_TREE);
+	packet_end(t);
+}
+
+static int put_about(void *ctx, const char *line)
+{
+	struct trace *t = ctx;
+
+	pb_uint(&t->msg, EVENT_TYPE, TYPE_INSTANT);
+	pb_uint(&t->msg, EVENT_TRACK, ABOUT_TRACK);
+	pb_str(&t->msg, EVENT_CATEGORY, "uncoil");
+	pb_str(&t->msg, EVENT_NAME, line);
+	pb_uint(&t->packet, PACKET_TIMESTAMP, t->report->start_ns);
+	add_msg(t, PACKET_TRACK_EVENT);
+	packet_end(t);
+	return t->err;
+}
+
+/* The first packet of the samples' kind: defaults, and the mapping. */
+static void put_defaults(struct trace *t)
+{
+	buf_clear(&t->part);
+	pb_uint(&t->part, TIMEBASE_FREQUENCY, t->report->rate_hz);
+	pb_uint(&t->part, TIMEBASE_COUNTER, COUNTER_CPU_CLOCK);
+	pb_msg(&t->msg, PERF_DEFAULTS_TIMEBASE, &t->part);
+	buf_clear(&t->part);
+	pb_msg(&t->part, DEFAULTS_PERF_SAMPLE, &t->msg);
+	pb_uint(&t->part, DEFAULTS_CLOCK, CLOCK_IS_MONOTONIC);
+	pb_msg(&t->packet, PACKET_DEFAULTS, &t->part);
+
+	buf_clear(&t->msg);
+	pb_uint(&t->msg, STRING_IID, 1);
+	pb_str(&t->msg, STRING_STR, "Python");
+	pb_msg(&t->interned, INTERNED_MAPPING_PATH, &t->msg);
+	buf_clear(&t->msg);
+	pb_uint(&t->msg, MAPPING_IID, MAPPING);
+	pb_uint(&t->msg, MAPPING_END, 1ULL << 32); /* of addresses, which are frames' numbers */
+	pb_uint(&t->msg, MAPPING_PATH, 1);
+	pb_msg(&t->interned, INTERNED_MAPPING, &t->msg);
+	buf_clear(&t->msg);
+	pb_msg(&t->packet, PACKET_INTERNED_DATA, &t->interned);
+	buf_clear(&t->interned);
+	pb_uint(&t->packet, PACKET_SEQUENCE_FLAGS, FLAG_CLEARED);
+	packet_end(t);
+}
+
+static uint64_t string_iid(struct trace *t, struct index *strings, uint32_t field, const char *text)
+{
+	uint64_t iid;
+	bool fresh;
+
+	iid = 1ULL + index_of_str(strings, clean(t, text), &fresh);
+	if (fresh) {
+		buf_clear(&t->part);
+		pb_uint(&t->part, STRING_IID, iid);
+		pb_str(&t->part, STRING_STR, buf_text(&t->text));
+		pb_msg(&t->interned, field, &t->part);
+	}
+	return iid;
+}
+
+static uint64_t frame_iid(struct trace *t, const struct report_node *node)
+{
+	struct frame_key key = { .line = node->line > 0 ? node->line : 0 };
+	uint64_t iid;
+	bool fresh;
+
+	key.name = string_iid(t, &t->functions, INTERNED_FUNCTION_NAME, node->func);
+	if (node->path[0])
+		key.source = string_iid(t, &t->sources, INTERNED_SOURCE_PATH, node->path);
+	iid = 1ULL + index_of(&t->frames, &key, sizeof(key), &fresh);
+	if (fresh) {
+		buf_clear(&t->part);
+		pb_uint(&t->part, FRAME_IID, iid);
+		pb_uint(&t->part, FRAME_FUNCTION, key.name);
+		pb_uint(&t->part, FRAME_MAPPING, MAPPING);
+		pb_uint(&t->part, FRAME_PC, iid);
+		if (key.source)
+			pb_uint(&t->part, FRAME_SOURCE, key.source);
+		if (key.line)
+			pb_uint(&t->part, FRAME_LINE, key.line);
+		pb_msg(&t->interned, INTERNED_FRAME, &t->part);
+	}
+	return iid;
+}
+
+/* The callstack that ends with `leaf`; what of it is new goes into t->interned. */
+static uint64_t stack_iid(struct trace *t, const struct report_node *leaf)
+{
+	const struct report_node *node;
+	uint64_t iid, *frames;
+	size_t depth = 0, at;
+	bool fresh;
+
+	iid = 1ULL + index_of(&t->stacks, &leaf, sizeof(leaf), &fresh);
+	if (!fresh)
+		return iid;
+	for (node = leaf; node; node = node->parent)
+		depth += node->kind >= FRAME_APP;
+	frames = calloc(depth + 1, sizeof(*frames));
+	if (!frames) {
+		t->err = -ENOMEM;
+		return 0;
+	}
+	at = depth;
+	for (node = leaf; node; node = node->parent)
+		if (node->kind >= FRAME_APP)
+			frames[--at] = frame_iid(t, node);
+	pb_uint(&t->msg, CALLSTACK_IID, iid);
+	for (at = 0; at < depth; at++)
+		pb_uint(&t->msg, CALLSTACK_FRAMES, frames[at]);
+	pb_msg(&t->interned, INTERNED_CALLSTACK, &t->msg);
+	buf_clear(&t->msg);
+	free(frames);
+	return iid;
+}
+
+static void put_sample(struct trace *t, const struct report_event *event)
+{
+	const struct report_thread *thread = &t->report->threads[event->thread];
+	uint64_t iid = stack_iid(t, event->leaf);
+
+	pb_uint(&t->packet, PACKET_TIMESTAMP, event->ts_ns);
+	pb_uint(&t->packet, PACKET_SEQUENCE_FLAGS, FLAG_NEEDS);
+	if (t->interned.len)
+		pb_msg(&t->packet, PACKET_INTERNED_DATA, &t->interned);
+	buf_clear(&t->interned);
+	pb_uint(&t->msg, SAMPLE_PID, (uint32_t)thread->pid);
+	pb_uint(&t->msg, SAMPLE_TID, (uint32_t)thread->tid);
+	pb_uint(&t->msg, SAMPLE_CALLSTACK, iid);
+	pb_uint(&t->msg, SAMPLE_CPU_MODE, CPU_MODE_USER);
+	add_msg(t, PACKET_PERF_SAMPLE);
+	packet_end(t);
+}
+
+static void put_trace(struct trace *t)
+{
+	uint64_t i;
+
+	put_clock(t);
+	put_names(t);
+	put_defaults(t);
+	pb_uint(&t->msg, TRACK_UUID, ABOUT_TRACK);
+	pb_str(&t->msg, TRACK_NAME, "uncoil");
+	add_msg(t, PACKET_TRACK_DESCRIPTOR);
+	packet_end(t);
+	if (about_lines(t->report, put_about, t))
+		t->err = -ENOMEM;
+	for (i = 0; i < t->report->event_cnt && !t->err; i++)
+		if (t->report->events[i].kind == REPORT_EVENT_SAMPLE)
+			put_sample(t, &t->report->events[i]);
+}
+
+static int perfetto_write(const struct report *report, FILE *out)
+{
+	struct trace t = { .report = report, .out = out };
+	struct buf *bufs[] = { &t.packet, &t.interned, &t.msg, &t.part, &t.text };
+	struct index *indexes[] = { &t.functions, &t.sources, &t.frames, &t.stacks };
+	size_t i;
+
+	for (i = 0; i < sizeof(bufs) / sizeof(bufs[0]); i++)
+		buf_init(bufs[i], MESSAGE_MAX);
+	for (i = 0; i < sizeof(indexes) / sizeof(indexes[0]); i++)
+		index_init(indexes[i]);
+	put_trace(&t);
+	if (!t.err && ferror(out))
+		t.err = -EIO;
+	for (i = 0; i < sizeof(bufs) / sizeof(bufs[0]); i++)
+		buf_done(bufs[i]);
+	for (i = 0; i < sizeof(indexes) / sizeof(indexes[0]); i++)
+		index_done(indexes[i]);
+	return t.err;
+}
+
+const struct sink sink_perfetto = {
+	.name = "perfetto",
+	.suffixes = ".pftrace .perfetto-trace",
+	.what = "timeline: a trace for ui.perfetto.dev",
+	.timeline = true,
+	.write = perfetto_write,
+};
