@@ -84,7 +84,6 @@
 	X(code_code, code, "PyCodeObject.co_code (before 3.11), or none")                        \
 	X(type_name, type, "PyTypeObject.tp_name")                                               \
 	X(type_base, type, "PyTypeObject.tp_base")                                               \
-	X(type_weaklistoffset, type, "PyTypeObject.tp_weaklistoffset")                           \
 	X(set_mask, set, "PySetObject.mask")                                                     \
 	X(set_table, set, "PySetObject.table")                                                   \
 	X(list_items, list, "PyListObject.ob_item")                                              \
@@ -92,8 +91,7 @@
 	X(weakref_object, weakref, "PyWeakReference.wr_object")                                  \
 	X(cell_value, cell, "PyCellObject.ob_ref")                                               \
 	X(function_closure, function, "PyFunctionObject.func_closure")                           \
-	X(method_self, method, "PyMethodObject.im_self")                                         \
-	X(builtin_self, builtin, "PyCFunctionObject.m_self")
+	X(method_self, method, "PyMethodObject.im_self")
 
 struct py_offsets {
 #define X(field, group, what) uint32_t field;
