@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """elders.py MODE: has children before anybody looks. old: a child and, exec'ed by a shell of its own,
-a grandchild; they compute. storm: begins ever new children that compute, says each one's pid."""
+a grandchild; they compute. storm: begins ever new children that compute, says their pids at the end."""
 import os
 import subprocess
 import sys
@@ -26,13 +26,14 @@ def parent_function():
             child_function()
         while True: time.sleep(1)
     print("ready", flush=True)
+    born = []
     for _ in range(int(sys.argv[2])):
-        pid = os.fork()
-        if not pid:
+        born.append(os.fork())
+        if not born[-1]:
             child_function()
-        os.write(1, b"%d\n" % pid)
         time.sleep(.02)
-    os.write(1, b"done\n")
+    # all at once: what comes right behind "ready" may be read with it
+    os.write(1, b"born %s done\n" % b" ".join(b"%d" % pid for pid in born))
     while True: time.sleep(1)
 
 
