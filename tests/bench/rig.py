@@ -265,7 +265,10 @@ class Austin(Tool):
 
 # --- journals (user/model/journal.h, record.h, bpf/events.h)
 
-RECORD_RING, RECORD_STATS, EV_STACK = 2, 7, 1
+# as user/model/record.h numbers them
+RECORDS = re.findall(r"^\tRECORD_([A-Z_]+),", (ROOT / "user/model/record.h").read_text(), re.M)
+RECORD_RING, RECORD_STATS = RECORDS.index("RING"), RECORDS.index("STATS")
+EV_STACK = 1
 
 
 def journal(path):
