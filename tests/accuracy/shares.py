@@ -75,7 +75,9 @@ def run(uncoil, versions, kinds, quick, folder, results):
                     errors.setdefault(name, []).append(error)
                     shown.append(f"{name} {100 * measured[name]:.2f} ({100 * share:.2f}, "
                                  f"{100 * error:+.2f} of {100 * limit:.2f})")
-                verdict = "once more" if bad and left > 1 else "BROKEN" if bad else "not judged" if kind in NOT_JUDGED else "holds"
+                verdict = "not judged" if kind in NOT_JUDGED else "holds"
+                if bad:
+                    verdict = "once more" if left > 1 else "BROKEN"
                 print(f"{version:<12} {kind:<11} {samples:>8}  {verdict:<10}  "
                       + "; ".join(shown), flush=True)
                 results.append({"python": version, "program": "shares-" + kind, "samples": samples,

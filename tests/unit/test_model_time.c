@@ -28,7 +28,9 @@ static void profile_adds_waits_up(void **state)
 				      .image = 1,
 				      .times = {
 					      .cpu_ns = 900, .wait_ns = 3000600, .runq_ns = 30 } };
-	struct record_stats stats = { .stat[STAT_SAMPLES] = 3, .stat[STAT_WAITS] = 8 };
+	struct record_stats stats = { .stat[STAT_SAMPLES] = 3,
+				      .stat[STAT_WAITS] = 8,
+				      .stat[STAT_SWITCH_UNHEARD] = 2 };
 	const struct report_node *node;
 	struct report *report;
 
@@ -59,6 +61,8 @@ static void profile_adds_waits_up(void **state)
 	assert_int_equal(remark_like(report, "stack did not arrive")->count, 4);
 	assert_int_equal(remark_like(report, "between the kernel's table")->count, 1);
 	assert_null(remark_like(report, "-i shows"));
+	assert_int_equal(remark_like(report, "kernel told nothing of")->count, 2);
+	assert_false(remark_like(report, "kernel told nothing of")->is_loss);
 	report_free(report);
 	report = report_new(p, &plain);
 	assert_int_equal(report->root->total, 900 + 600 + 30);

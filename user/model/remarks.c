@@ -136,6 +136,8 @@ static void remarks_of_waits(struct remarks *r, const struct report_options *opt
 	remark(r, (idle_ns + 500000) / 1000000,
 	       "ms of waiting for work (event loops, accept) are left out; -i shows them", false);
 	remark(r, p->waits_orphan, "waits lost: their stack did not arrive", true);
+	remark(r, p->stats.stat[STAT_SWITCH_UNHEARD],
+	       "switches that the kernel told nothing of: times made up from its own sums", false);
 	kernel = p->stats.stat[STAT_WAITS] - p->stats.stat[STAT_DROP_WAITS];
 	user = p->waits + p->waits_orphan;
 	if (kernel > user)
