@@ -20,7 +20,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 TOP = HERE.parents[1]
 sys.path.insert(0, str(TOP / "tests/e2e"))
 
-from conftest import PYTHONS, SYSTEM  # noqa: E402
+from conftest import GOT, PYTHONS, SYSTEM  # noqa: E402
 import known_shares  # noqa: E402
 import oracle  # noqa: E402
 import shares  # noqa: E402
@@ -35,6 +35,7 @@ MARKED_ELSE = 1e-3
 FULL, QUICK = 200000, 4000  # samples a program, at least
 CHANCE = 3  # so many of these are chance in a quick run, whose bound is less than one sample
 DEEP = "[deeper frames cut]"
+HAVE = PYTHONS | {name: python for name, python in GOT.items() if python.exists()}
 PROGRAMS = sorted(path.stem for path in (HERE / "programs").glob("*.py"))
 QUICK_PROGRAMS = ["through_c", "generators", "reuse", "tasks"]
 DEBIAN_ONLY = {"greenlets": "greenlet", "gevents": "gevent"}
@@ -109,10 +110,10 @@ def have(python, program):
 def show_possible(name, program, verdict, bad):
     marks = ", ".join(f"{n} {mark}" for mark, n in verdict.marked.most_common()) or "-"
     share = 100 * verdict.impossible / max(1, verdict.samples)
-    print(f"{name:<12} {program:<11} {verdict.samples:>8} {verdict.impossible:>10} {share:>9.4f} % "
+    print(f"{name:<18} {program:<11} {verdict.samples:>8} {verdict.impossible:>10} {share:>9.4f} % "
           f"{verdict.lost:>6}  {'BROKEN: ' + ', '.join(bad) if bad else 'holds':<8} {marks}", flush=True)
     for why, count in verdict.why.most_common(4):
-        print(f"{'':<13}{count} x {why}", flush=True)
+        print(f"{'':<19}{count} x {why}", flush=True)
 
 
 def control():
@@ -153,11 +154,11 @@ def main():
     parser.add_argument("--only", default="")
     args = parser.parse_args()
     only = set(filter(None, args.only.split(",")))
-    versions = [v for v in PYTHONS if v in only] or list(PYTHONS)
-    only_programs = only - set(PYTHONS)
+    versions = [v for v in HAVE if v in only] or list(HAVE)
+    only_programs = only - set(HAVE)
     unknown = only_programs - {*PROGRAMS, *shares.PROGRAMS}
     if unknown:
-        raise SystemExit(f"accuracy: there is no {', '.join(unknown)}: {', '.join(PYTHONS)}; "
+        raise SystemExit(f"accuracy: there is no {', '.join(unknown)}: {', '.join(HAVE)}; "
                          f"{', '.join([*PROGRAMS, *shares.PROGRAMS])}")
     programs = [p for p in PROGRAMS if p in only_programs] if only_programs else \
         QUICK_PROGRAMS if args.quick else PROGRAMS
@@ -165,9 +166,12 @@ def main():
     if os.geteuid():
         raise SystemExit("accuracy: needs root: sudo make accuracy")
     passed, failed, skipped, begin = control(), 0, 0, time.monotonic()
+    for name in GOT.keys() - HAVE.keys():
+        print(f"SKIPPED: there is no {name}: scripts/get-pythons")
+        skipped += 1
     results = []
     print(f"\nImpossible stacks, at {RATE} Hz; bound {100 * IMPOSSIBLE:.2f} %\n"
-          f"{'Python':<12} {'program':<11} {'samples':>8} {'impossible':>10} {'share':>11} {'lost':>6}  "
+          f"{'Python':<18} {'program':<11} {'samples':>8} {'impossible':>10} {'share':>11} {'lost':>6}  "
           "verdict  what uncoil says it does not know", flush=True)
     with tempfile.TemporaryDirectory(prefix="uncoil-accuracy-") as name:
         folder = pathlib.Path(name)
@@ -175,7 +179,7 @@ def main():
         uncoil = pathlib.Path(shutil.copy(UNCOIL, folder / "uncoil"))
         for version in versions:
             for program in programs:
-                python = PYTHONS[version]
+                python = HAVE[version]
                 if not have(python, program):
                     if python == SYSTEM:
                         print(f"SKIPPED: {program}: python3-{DEBIAN_ONLY[program]} is not installed")
@@ -193,7 +197,7 @@ def main():
                      not args.quick or kind not in shares.NOT_JUDGED)]
         if kinds:
             few = versions[::len(versions) - 1] if args.quick and len(versions) > 1 else versions
-            ok, bad = shares.run(uncoil, few, kinds, args.quick, folder, results)
+            ok, bad = shares.run(uncoil, {name: HAVE[name] for name in few}, kinds, args.quick, folder, results)
             passed, failed = passed + ok, failed + bad
     out = TOP / ".output"
     out.mkdir(exist_ok=True)

@@ -43,7 +43,7 @@ def flat():
 
 
 def kernel(n):
-    for _ in range(n): os.readv(ZERO, BUFFERS)
+    for _ in range(n): os.preadv(ZERO, BUFFERS, 0)
 
 
 def python(n): burn(n)
@@ -152,7 +152,8 @@ KINDS = {"flat": flat, "system": system, "asleep": asleep, "nested": nested, "re
 
 if __name__ == "__main__":
     kind, seconds = sys.argv[1], float(sys.argv[2])
-    ZERO, BUFFERS = os.open("/dev/zero", os.O_RDONLY), [bytearray(1 << 16)]
+    ZERO, BUFFERS = os.memfd_create("zero"), [bytearray(1 << 16)]
+    os.truncate(ZERO, 1 << 16)
     if kind == "threads":
         threads(seconds)
     else:

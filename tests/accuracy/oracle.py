@@ -45,7 +45,8 @@ def folded(text):
 class Grammar:
     def __init__(self, path, version):
         """`version`: (3, 11). Comprehensions have frames of their own before 3.12."""
-        self.file = path.name
+        # relative to where the program was started, or whole: one in a root of its own is started there
+        self.file, self.names = path.name, {path.name, str(path)}
         self.version = version
         self.inlined = version >= (3, 12)
         self.lines = collections.defaultdict(set)  # function -> its lines
@@ -130,7 +131,7 @@ class Grammar:
             raise ValueError(f"{self.file}:{number}: comment {comment!r} is not understood")
 
     def kind(self, frame):
-        if frame.file == self.file:
+        if frame.file in self.names:
             return "own"
         return "made" if frame.file and frame.file.startswith("<made-") else "library"
 

@@ -11,7 +11,6 @@ import math
 import pathlib
 import subprocess
 
-from conftest import PYTHONS
 import known_shares
 import oracle
 
@@ -54,19 +53,19 @@ def control():
     assert abs(.302 - .30) < bound(.30, RATE * SECONDS)
 
 
-def run(uncoil, versions, kinds, quick, folder, results):
-    """(held, broken); prints a line for each program."""
+def run(uncoil, pythons, kinds, quick, folder, results):
+    """(held, broken); prints a line for each program. `pythons`: name -> program."""
     control()
     held = broken = 0
     errors = {}
     print(f"\nShares of CPU time at {RATE} Hz; bound {SIGMAS} standard deviations of a binomial draw "
-          f"+ {100 * SYSTEMATIC:.1f} %\n{'Python':<12} {'program':<11} {'samples':>8}  verdict     "
+          f"+ {100 * SYSTEMATIC:.1f} %\n{'Python':<18} {'program':<11} {'samples':>8}  verdict     "
           "function measured (true, error of bound) in %", flush=True)
-    for version in versions:
+    for version, python in pythons.items():
         for kind in kinds:
             # half a second in which the machine is taken away proves nothing: once more, and again
             for left in range(TRIES_QUICK if quick else 1, 0, -1):
-                true, measured, samples = measure(uncoil, PYTHONS[version], kind,
+                true, measured, samples = measure(uncoil, python, kind,
                                                   SECONDS_QUICK if quick else SECONDS, folder)
                 shown, bad = [], False
                 for name, share in sorted(true.items(), key=lambda each: -each[1]):
@@ -78,7 +77,7 @@ def run(uncoil, versions, kinds, quick, folder, results):
                 verdict = "not judged" if kind in NOT_JUDGED else "holds"
                 if bad:
                     verdict = "once more" if left > 1 else "BROKEN"
-                print(f"{version:<12} {kind:<11} {samples:>8}  {verdict:<10}  "
+                print(f"{version:<18} {kind:<11} {samples:>8}  {verdict:<10}  "
                       + "; ".join(shown), flush=True)
                 results.append({"python": version, "program": "shares-" + kind, "samples": samples,
                                 "true": true, "measured": measured, "bad": bad})
