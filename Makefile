@@ -90,11 +90,14 @@ $(O)/tests/unit/%: tests/unit/%.c $(O)/libuncoil.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) -Itests $(CFLAGS) $(WARN) $(TEST_LINK) -MMD -MP -o $@ $< \
 		$(O)/libuncoil.a -lcmocka $(LIBS)
-$(O)/tests/fuzz/%: tests/fuzz/%.c $(USER_SRC) $(SKEL) $(O)/flame_js.h $(O)/flame_css.h $(O)/syscalls.h
+# the fuzzers' library: all of user/, compiled once to be fuzzed (make fuzz)
+FUZZ_FLAGS := -O1 -g -fno-sanitize-recover=all -fsanitize=address,undefined
+.PHONY: fuzz-programs
+fuzz-programs: $(FUZZERS)
+$(O)/tests/fuzz/%: tests/fuzz/%.c $(O)/libuncoil.a
 	$(call msg,FUZZ,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CLANG) $(CPPFLAGS) -O1 -g -fsanitize=fuzzer,address,undefined \
-		-fno-sanitize-recover=all -o $@ $< $(filter-out user/cmd/%,$(USER_SRC)) $(LIBS)
+	$(Q)$(CLANG) $(CPPFLAGS) $(FUZZ_FLAGS),fuzzer -MMD -MP -o $@ $< $(O)/libuncoil.a $(LIBS)
 
 compile-tests: uncoil $(UNIT)
 check: uncoil $(UNIT) ## everyday tests: style, layers, units, golden journals; no root, under 30 s
@@ -117,7 +120,9 @@ $(O)/uncoil-bench: $(USER_OBJ)
 .PHONY: asan-units
 asan-units: $(UNIT)
 SECS ?= 20
-fuzz: $(FUZZERS) ## fuzz every parser for SECS seconds each (default 20); T=name for one
+fuzz: ## fuzz every parser for SECS seconds each (default 20); T=name for one
+	$(Q)$(MAKE) --no-print-directory O=.output/fuzzers CC=$(CLANG) CI= WARN=-w \
+		CFLAGS="$(FUZZ_FLAGS),fuzzer-no-link" fuzz-programs
 	$(Q)scripts/fuzz $(SECS) $(T)
 bench: uncoil ## measure costs against the bare timer and Austin; root
 	$(Q)scripts/bench
@@ -146,4 +151,4 @@ clean: ## remove everything built
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
 
--include $(BPF_OBJ:.o=.d) $(USER_OBJ:.o=.d) $(UNIT:=.d)
+-include $(BPF_OBJ:.o=.d) $(USER_OBJ:.o=.d) $(UNIT:=.d) $(FUZZERS:=.d)
