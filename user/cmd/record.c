@@ -19,8 +19,12 @@
 #include "model/report.h"
 #include "probe/sampler.h"
 
-#define POLL_MS     20
-#define PROGRESS_NS 250000000ULL
+/* How long the ring and the table of counts may go unread if nothing asks for it. Looking costs 40 us
+ * each time, so often is only for what fills them. */
+#define STEP_MS       100
+#define STEP_OFTEN_MS 20
+#define RATE_OFTEN    1000
+#define PROGRESS_NS   250000000ULL
 
 static void progress(struct recording *r, bool last)
 {
@@ -96,21 +100,31 @@ static int part_turn(struct recording *r)
 	return rotate_next(r);
 }
 
+/* Milliseconds until there is something to do at the latest: a look, or the moment `due_ns`, if any. */
+static int step_ms(const struct recording *r, uint64_t now, uint64_t due_ns)
+{
+	const struct options *o = &r->options;
+	bool often = record_mode_waits(o->mode) || o->timeline || o->rate_hz > RATE_OFTEN;
+	int step = often ? STEP_OFTEN_MS : STEP_MS;
+
+	if (due_ns && due_ns < now + step * 1000000ULL)
+		return due_ns > now ? (due_ns - now) / 1000000 + 1 : 0;
+	return step;
+}
+
 static int recording_run(struct recording *r)
 {
 	uint64_t end_ns = r->options.duration_ns ? r->start_ns + r->options.duration_ns : 0, now;
-	uint64_t turn_ns = r->start_ns + r->options.rotate_ns;
-	int code = 0, wait;
+	uint64_t turn_ns = r->start_ns + r->options.rotate_ns, due_ns;
+	int code = 0;
 	bool over;
 
 	while (!code && !recording_signal()) {
 		now = recording_clock_ns(CLOCK_MONOTONIC);
-		wait = POLL_MS;
 		if (end_ns && now >= end_ns)
 			break;
-		if (end_ns && end_ns - now < POLL_MS * 1000000ULL)
-			wait = (end_ns - now) / 1000000 + 1;
-		code = recording_step(r, wait, &over);
+		due_ns = r->rotate && (!end_ns || turn_ns < end_ns) ? turn_ns : end_ns;
+		code = recording_step(r, step_ms(r, now, due_ns), &over);
 		if (over)
 			break;
 		progress(r, false);

@@ -130,9 +130,9 @@ static int take_count(void *ctx, const struct count_key *key, const struct count
 }
 
 /* Reads what the kernel side has sent, and answers what follows from it. */
-static int take_events(struct recording *r, int timeout_ms)
+static int take_events(struct recording *r)
 {
-	int code = sampler__poll(r->sampler, timeout_ms, take_event, r);
+	int code = sampler__consume(r->sampler, take_event, r);
 
 	if (code)
 		return explain(r, code, "cannot read the kernel's samples");
@@ -150,7 +150,7 @@ int recording_counts(struct recording *r)
 
 	sampler__flip(r->sampler);
 	/* stacks first: a count is of use only once its stack is known */
-	code = take_events(r, 0);
+	code = take_events(r);
 	if (!code)
 		code = sampler__drain(r->sampler, take_count, r);
 	if (!code)
@@ -304,10 +304,12 @@ static int targets_attach(struct recording *r)
 		r->options.pids[0] = r->child.pid;
 		r->options.pid_cnt = 1;
 	}
-	r->pidfds = calloc(r->options.pid_cnt, sizeof(*r->pidfds));
+	r->pidfds = calloc(r->options.pid_cnt + 1, sizeof(*r->pidfds));
 	r->ended = calloc(r->options.pid_cnt, sizeof(*r->ended));
 	if (!r->pidfds || !r->ended)
 		return err_set(&r->err, -ENOMEM, "out of memory");
+	r->pidfds[r->options.pid_cnt].fd = sampler__fd(r->sampler);
+	r->pidfds[r->options.pid_cnt].events = POLLIN;
 	for (i = 0; i < r->options.pid_cnt; i++) {
 		r->pidfds[i].fd = -1;
 		code = answers__root(r->answers, i + 1, r->options.pids[i], !is_command, &r->err);
@@ -423,7 +425,8 @@ int recording_step(struct recording *r, int wait_ms, bool *ret_over)
 
 	/* before the events: who has ended may have forked, and that stands in the ring */
 	alive_look(r);
-	code = take_events(r, answers__wait_ms(r->answers, wait_ms));
+	poll(r->pidfds, r->options.pid_cnt + 1, answers__wait_ms(r->answers, wait_ms));
+	code = take_events(r);
 	if (!code && sampler__drain_due(r->sampler))
 		code = recording_counts(r);
 	*ret_over = roots_gone(r) && !(r->options.children && profile__any_alive(r->profile));

@@ -27,7 +27,8 @@ struct recording {
 	struct profile *profile;
 	struct answers *answers;
 	struct child child;
-	struct pollfd *pidfds; /* one a root; fd -1: it has ended, or /proc is asked instead */
+	struct pollfd *pidfds; /* one a root; fd -1: it has ended, or /proc is asked instead.
+				* And behind them the ring */
 	bool *ended;           /* one a root */
 	int live_cnt;
 	uint32_t image_cnt; /* images that user space numbered: roots, and children there already */
@@ -56,7 +57,8 @@ int recording_signal(void); /* 0: none yet */
  * with a sentence in r->err; recording_free() is due in any case. */
 int recording_start(struct recording *r);
 
-/* Waits for at most wait_ms and takes what has come. *ret_over: all processes have ended. */
+/* Waits for at most wait_ms, less if the kernel side wants to be read, a root ends or a signal comes, and
+ * takes what has come. *ret_over: all processes have ended. */
 int recording_step(struct recording *r, int wait_ms, bool *ret_over);
 
 /* Takes what has been counted up to now. */

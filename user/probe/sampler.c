@@ -42,7 +42,7 @@ struct sampler {
 	uint64_t end_ns;
 	uint32_t serials_used;
 	int cpu_cnt;
-	/* the current sampler__poll()'s */
+	/* the current sampler__consume()'s */
 	int (*fn)(void *ctx, void *data, size_t len);
 	void *ctx;
 };
@@ -355,15 +355,19 @@ void sampler__ticks(const struct sampler *s, uint64_t *ret_expected, uint64_t *r
 	*ret_slack = 1 + *ret_expected / 50;
 }
 
-int sampler__poll(struct sampler *s, int timeout_ms, int (*fn)(void *ctx, void *data, size_t len),
-		  void *ctx)
+int sampler__fd(const struct sampler *s)
+{
+	return ring_buffer__epoll_fd(s->ring);
+}
+
+int sampler__consume(struct sampler *s, int (*fn)(void *ctx, void *data, size_t len), void *ctx)
 {
 	int err;
 
 	s->fn = fn;
 	s->ctx = ctx;
-	/* most events come without a wake-up: look whether or not there was one */
-	err = ring_buffer__poll(s->ring, timeout_ms);
+	/* takes back the wake-up, if there was one; most events come without: look in any case */
+	err = ring_buffer__poll(s->ring, 0);
 	if (err >= 0 || err == -EINTR)
 		err = ring_buffer__consume(s->ring);
 	return err < 0 ? err : 0;

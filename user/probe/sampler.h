@@ -64,10 +64,13 @@ bool sampler__task_times(pid_t tid, uint64_t *ret_exec_ns, uint64_t *ret_run_del
 int sampler__start(struct sampler *s);
 void sampler__stop(struct sampler *s); /* timers off; what came before stays to be read */
 
-/* Waits up to timeout_ms for the ring to ask for it, then gives every event to fn (aligned to 8,
- * unchecked) until it returns negative (returned). 0, also when a signal came. */
-int sampler__poll(struct sampler *s, int timeout_ms, int (*fn)(void *ctx, void *data, size_t len),
-		  void *ctx);
+/* Readable (poll(2)) when the kernel side wants to be read: a thread, a fork, an exec or an exit was
+ * seen, or the ring is a quarter full. */
+int sampler__fd(const struct sampler *s);
+
+/* Gives every event in the ring to fn (aligned to 8, unchecked) until it returns negative (returned).
+ * 0, also when a signal came. */
+int sampler__consume(struct sampler *s, int (*fn)(void *ctx, void *data, size_t len), void *ctx);
 
 /* Makes the kernel side count into the other of its two tables, and waits until the ticks that may
  * still use this one are over. Every stack counted so far is in the ring then: read that before
