@@ -68,8 +68,8 @@ static const struct argp_option record_options[] = {
 	  0 },
 	OUTPUT_OPTIONS,
 	{ "timeline", KEY_TIMELINE, 0, 0,
-	  "Record when each sample was taken, so that `uncoil replay` can write perfetto and chrome; "
-	  "on by itself when one of these is an output",
+	  "Record when each sample was taken and each wait was, so that `uncoil replay` can write "
+	  "perfetto and chrome; on by itself when one of these is an output",
 	  2 },
 	{ "ring-size", KEY_RING_SIZE, "BYTES", 0,
 	  "Size of the buffer between kernel and uncoil, a power "
@@ -330,7 +330,7 @@ int options_record(struct options *o, int argc, char **argv)
 		NULL,           NULL
 	};
 	struct stat st;
-	int i, code;
+	int i;
 
 	*o = (struct options){ .rate_hz = RATE_DEFAULT, .ring_bytes = RING_DEFAULT };
 	argp_err_exit_status = EXIT_USAGE;
@@ -352,12 +352,7 @@ int options_record(struct options *o, int argc, char **argv)
 					 "--rotate makes many files with names like FILE's; '%s' "
 					 "is no file",
 					 o->outputs[i].path);
-	code = outputs_choose(o, "record");
-	if (!code && o->timeline && record_mode_waits(o->mode))
-		return cmd_usage("record",
-				 "timelines (perfetto, chrome) show samples of CPU time only: "
-				 "not with --mode wall or offcpu");
-	return code;
+	return outputs_choose(o, "record");
 }
 
 static const struct argp_option top_options[] = {
