@@ -206,7 +206,7 @@ static __always_inline int stack_ship(struct scratch *s)
 
 /* Tells when this sample was taken. What finds the ring full is not counted here: each counted sample
  * has one tick, so user space sees from the counts how many are missing. */
-static __always_inline void tick_ship(struct scratch *s)
+static __always_inline void tick_ship(struct scratch *s, __u32 table)
 {
 	struct ev_tick ev = {};
 
@@ -214,13 +214,14 @@ static __always_inline void tick_ship(struct scratch *s)
 		return;
 	hdr_fill(&ev.hdr, EV_TICK, sizeof(ev), s->stack.hdr.image, s->stack.hdr.tgid,
 		 s->stack.hdr.tid, s->stack.hdr.thread);
+	ev.hdr.table = table;
 	ev.hash = s->hash;
 	bpf_ringbuf_output(&ring, &ev, sizeof(ev), wake_flags());
 }
 
-/* Adds `count` to the stack in s under its thread; ships what user space has not seen. Returns
+/* Adds `count` to the stack in s under its thread, in `counts`, which is the table `table`; ships what user space has not seen. Returns
  * 0, or not 0: it is not in the table (counted), or not all of it is shipped yet. */
-static __always_inline int stack_count(struct scratch *s, void *counts, __u64 count)
+static __always_inline int stack_count_in(struct scratch *s, void *counts, __u32 table, __u64 count)
 {
 	struct count_key key = { .thread = s->stack.hdr.thread,
 				 .image = s->stack.hdr.image,
@@ -231,7 +232,7 @@ static __always_inline int stack_count(struct scratch *s, void *counts, __u64 co
 	if (val) {
 		val->count += count;
 		if (count)
-			tick_ship(s);
+			tick_ship(s, table);
 		if (val->pending)
 			val->pending = codes_ship(val->pending);
 		return val->pending;
@@ -247,7 +248,7 @@ static __always_inline int stack_count(struct scratch *s, void *counts, __u64 co
 		return -EINVAL;
 	}
 	if (count)
-		tick_ship(s);
+		tick_ship(s, table);
 	stat_add(STAT_STACKS_NEW);
 	__sync_fetch_and_add(&counts_used, 1);
 	val = bpf_map_lookup_elem(counts, &key);
@@ -258,6 +259,12 @@ static __always_inline int stack_count(struct scratch *s, void *counts, __u64 co
 	if (val->pending)
 		reader_wake();
 	return val->pending;
+}
+
+static __always_inline int stack_count(struct scratch *s, __u64 count)
+{
+	return counts_table() ? stack_count_in(s, &counts_b, 1, count)
+			      : stack_count_in(s, &counts_a, 0, count);
 }
 
 /* Makes the scratch ready for a stack of this thread. */

@@ -62,7 +62,7 @@ static __always_inline void hdr_fill(struct ev_hdr *hdr, __u16 kind, __u32 size,
 				     __u32 tgid, __u32 tid, __u32 thread)
 {
 	hdr->kind = kind;
-	hdr->pad = 0;
+	hdr->table = 0;
 	hdr->size = size;
 	hdr->ts_ns = bpf_ktime_get_ns();
 	hdr->image = image;

@@ -24,7 +24,8 @@
 	X(EXEC, ev_exec)     \
 	X(EXIT, ev_exit)     \
 	X(TIMES, ev_times)   \
-	X(TICK, ev_tick)
+	X(TICK, ev_tick)     \
+	X(WAIT, ev_wait)
 
 enum ev_kind {
 	EV_NONE,
@@ -56,7 +57,7 @@ enum ev_kind {
 
 struct ev_hdr {
 	__u16 kind;  /* enum ev_kind */
-	__u16 pad;   /* 0 */
+	__u16 table; /* EV_TICK, EV_WAIT: which of the two tables counted it; others: 0 */
 	__u32 size;  /* whole record in bytes, this header included */
 	__u64 ts_ns; /* CLOCK_MONOTONIC */
 	__u32 image; /* process image: one process between two execs; unique in a recording, never 0 */
@@ -209,5 +210,26 @@ struct ev_tick {
 	__u64 hash; /* of the stack: ev_stack.hash, under the same image and thread */
 };
 _Static_assert(sizeof(struct ev_tick) == 40, "wire");
+
+/* EV_WAIT: one wait that is over, and when it was, if times are recorded. Like EV_TICK it comes after
+ * its stack and after it was counted, and one that finds the ring full is known from the counts. Where
+ * the stack is not known (hash 0) nothing was counted: the thread's times have it. User space closes
+ * those that go on at the end. */
+enum ev_wait_flag {
+	EV_WAIT_OPEN = 1 << 0,  /* it goes on: this is what there was of it so far */
+	EV_WAIT_SHARE = 1 << 1, /* not counted yet: that comes with the next part (--rotate) */
+	EV_WAIT_ALL = (1 << 2) - 1,
+};
+
+struct ev_wait {
+	struct ev_hdr hdr;
+	__u64 hash;     /* of the stack it left the CPU with; 0: not known */
+	__u64 start_ns; /* when that was; CLOCK_MONOTONIC */
+	__u64 wait_ns;  /* from then until it was woken, */
+	__u64 runq_ns;  /* and from then until it ran */
+	__u32 flags;    /* enum ev_wait_flag */
+	__u32 pad;      /* 0 */
+};
+_Static_assert(sizeof(struct ev_wait) == 72, "wire");
 
 #endif /* UNCOIL_EVENTS_H */

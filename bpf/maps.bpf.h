@@ -151,4 +151,10 @@ extern __u64 start_ns;      /* user: when `ready` was set; CLOCK_MONOTONIC */
 extern __u32 counts_active; /* user: 0 = counts_a, 1 = counts_b */
 extern __u32 counts_used;   /* BPF: entries made in the active counts map; user resets it */
 
+/* The table to count into, looked at once. */
+static inline __u32 counts_table(void)
+{
+	return *(volatile __u32 *)&counts_active;
+}
+
 #endif

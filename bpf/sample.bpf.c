@@ -68,9 +68,6 @@ int on_tick(struct bpf_perf_event_data *ctx)
 	}
 	stat_add(STAT_SAMPLES);
 	s->hash = check_mix(s->hash, s->stack.flags);
-	if (counts_active)
-		stack_count(s, &counts_b, 1);
-	else
-		stack_count(s, &counts_a, 1);
+	stack_count(s, 1);
 	return 0;
 }

@@ -129,6 +129,7 @@ struct thread_seen {
 	__u64 exec_ns;   /* the kernel's sum of its time on the CPU, at since_ns */
 	__u64 over_ns;   /* the wait that is over, and not counted yet: how much of it was in the */
 	__u64 over_hash; /* run queue is known only once the kernel has summed it up */
+	__u64 over_start_ns; /* when it began */
 	struct thread_times times;
 	struct memo memo[MEMO_CNT];
 };

@@ -192,10 +192,7 @@ static __always_inline __u64 stack_left(struct scratch *s, struct task_struct *t
 		s->stack.flags |= EV_STACK_NO_IMAGE;
 	}
 	s->hash = check_mix(s->hash, s->stack.flags);
-	if (counts_active)
-		unfinished = stack_count(s, &counts_b, 0);
-	else
-		unfinished = stack_count(s, &counts_a, 0);
+	unfinished = stack_count(s, 0);
 	memo->chain = unfinished ? 0 : chain;
 	memo->hash = s->hash;
 	memo->end_ns = now + MEMO_NS;
@@ -217,6 +214,8 @@ static __always_inline void switch_unheard(struct thread_seen *thread, struct ta
 	thread->times.cpu_ns += cpu;
 	thread->over_ns = passed - cpu;
 	thread->over_hash = hash;
+	/* where in that time it ran is not known: it waited first if it left, last if it comes */
+	thread->over_start_ns = thread->is_off ? since : since + cpu;
 }
 
 static __always_inline void thread_leaves(struct task_struct *task, bool preempt, __u64 now)
@@ -264,6 +263,7 @@ static __always_inline void thread_comes(struct task_struct *task, __u64 now)
 		switch_unheard(thread, task, since, now, 0);
 	} else if (now > since) {
 		thread->over_ns = now - since;
+		thread->over_start_ns = since;
 		/* the stack it left with, unless it ran unheard meanwhile */
 		thread->over_hash = task->se.sum_exec_runtime == thread->exec_ns ? thread->hash : 0;
 	}

@@ -27,7 +27,8 @@ static __always_inline __u64 run_delay(struct task_struct *task)
 						       : 0;
 }
 
-static __always_inline void wait_add(struct thread_seen *thread, void *counts, __u64 wait_ns,
+/* Adds the wait to its stack's count; false: there was no room (counted). */
+static __always_inline bool wait_add(struct thread_seen *thread, void *counts, __u64 wait_ns,
 				     __u64 runq_ns)
 {
 	struct count_key key = { .thread = thread->serial,
@@ -45,15 +46,35 @@ static __always_inline void wait_add(struct thread_seen *thread, void *counts, _
 		val->runq_ns += runq_ns;
 	} else if (bpf_map_update_elem(counts, &key, &fresh, BPF_NOEXIST)) {
 		stat_add(STAT_DROP_WAITS);
+		return false;
 	} else {
 		__sync_fetch_and_add(&counts_used, 1);
 	}
+	return true;
+}
+
+/* Tells when this wait was; see tick_ship() for what finds the ring full. */
+static __always_inline void wait_ship(const struct thread_seen *thread, struct task_struct *task,
+				      __u32 table, __u64 wait_ns, __u64 runq_ns)
+{
+	struct ev_wait ev = {};
+
+	hdr_fill(&ev.hdr, EV_WAIT, sizeof(ev), thread->image, task->tgid, task->pid,
+		 thread->serial);
+	ev.hdr.table = table;
+	ev.hash = thread->over_hash;
+	ev.start_ns = thread->over_start_ns;
+	ev.wait_ns = wait_ns;
+	ev.runq_ns = runq_ns;
+	bpf_ringbuf_output(&ring, &ev, sizeof(ev), wake_flags());
 }
 
 /* Counts the wait that is over. */
 static __always_inline void wait_settle(struct thread_seen *thread, struct task_struct *task)
 {
 	__u64 over = thread->over_ns, runq = run_delay(task) - thread->run_delay;
+	__u32 table = counts_table();
+	bool counted = true;
 
 	if (!over)
 		return;
@@ -62,12 +83,13 @@ static __always_inline void wait_settle(struct thread_seen *thread, struct task_
 		runq = over;
 	thread->times.wait_ns += over - runq;
 	thread->times.runq_ns += runq;
-	if (!thread->over_hash)
-		return; /* its stack is not known: the times say so */
-	if (counts_active)
-		wait_add(thread, &counts_b, over - runq, runq);
-	else
-		wait_add(thread, &counts_a, over - runq, runq);
+	/* if its stack is not known the times say so */
+	if (thread->over_hash && table)
+		counted = wait_add(thread, &counts_b, over - runq, runq);
+	else if (thread->over_hash)
+		counted = wait_add(thread, &counts_a, over - runq, runq);
+	if (timeline && counted)
+		wait_ship(thread, task, table, over - runq, runq);
 }
 
 /* The running thread ends as what it was. */

@@ -161,12 +161,6 @@ def test_modes_say_what_they_are(busy, mode):
     assert said[mode] in result.out
 
 
-@pytest.mark.parametrize("mode", ["wall", "offcpu"])
-def test_timelines_are_of_cpu_time(busy, assert_failed, folder, mode):
-    result = uncoil("record", "--mode", mode, "-p", str(busy.pid), "-o", folder / "x.pftrace")
-    assert_failed(result, "timelines", "not with --mode wall or offcpu", code=2, folder=folder)
-
-
 def test_no_such_mode(busy, assert_failed, folder):
     result = uncoil("record", "--mode", "of\x1bcpu", "-p", str(busy.pid), "-o", folder / "x.svg")
     assert_failed(result, "there is no mode", "cpu, wall, offcpu, gil", code=2, folder=folder)

@@ -6,6 +6,7 @@ import functools
 import http.server
 import json
 import re
+import subprocess
 import threading
 import time
 
@@ -101,6 +102,21 @@ def sandwich(chromium):
             for row in found]
 
 
+def sandwich_names(chromium):
+    """The same of a profile whose weights are times."""
+    found = []
+
+    def look():
+        ActionChains(chromium).send_keys("3").perform()
+        found[:] = chromium.execute_script(r"""
+            return Array.from(document.querySelectorAll('table tr')).map(
+                row => Array.from(row.querySelectorAll('td')).map(cell => cell.innerText)).filter(
+                cells => cells.length == 3)""")
+        return found
+    wait(look)
+    return [(row[2].strip(), row[:2]) for row in found]
+
+
 def folds(name):
     return re.sub(r"(\\x0[9abcd]|\s)+", " ", name).strip()
 
@@ -139,6 +155,29 @@ def test_it_opens_a_chrome_timeline(live_journal, tmp_path, opened, chromium):
     opened(path)
     text = chromium.find_element("css selector", "body").text
     assert f"/{len(chunks)})" in text
+
+
+@pytest.mark.parametrize("mode", ["wall", "offcpu"])
+def test_it_opens_a_chrome_timeline_of_waits(tmp_path, opened, chromium, mode):
+    """Of the samples, if there are any, else of the slices."""
+    target = subprocess.Popen(["/usr/bin/python3", "-c", "import time\nprint('ready', flush=True)\n"
+                               "while True:\n  time.sleep(.01)\n  for _ in range(300000): pass"],
+                              stdout=subprocess.PIPE)
+    path = tmp_path / "out.trace.json"
+    try:
+        assert target.stdout.readline() == b"ready\n"
+        run(UNCOIL, "record", "-q", "-p", target.pid, "-d", "0.5", "-r", "999", "--mode", mode, "-o", path)
+    finally:
+        target.kill()
+        target.wait()
+    events = json.loads(path.read_text())["traceEvents"]
+    opened(path)
+    names = [name for name, _ in sandwich_names(chromium)]
+    if mode == "wall":
+        assert any(event["name"] == "ProfileChunk" for event in events)
+        assert any("<module>" in name for name in names), names
+    else:
+        assert any("[sleep]" in name for name in names), names
 
 
 def test_each_thread_is_a_profile(replay, opened, chromium):

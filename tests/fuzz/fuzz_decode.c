@@ -33,6 +33,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 				sink += ev.stack->frames[i].code + ev.stack->frames[i].check;
 		if (ev.hdr->kind == EV_TICK)
 			sink += ev.tick->hash;
+		if (ev.hdr->kind == EV_WAIT)
+			sink += ev.wait->start_ns + ev.wait->wait_ns + ev.wait->runq_ns;
 		if (ev.hdr->kind == EV_CODE) {
 			touch(ev.raw.facts);
 			touch(ev.raw.name);

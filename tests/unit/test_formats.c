@@ -339,6 +339,47 @@ static void chrome_file(void **state)
 	free(f);
 }
 
+/* Waits beside samples: slices, the profile as it was. */
+static void waits_in_timelines(void **state)
+{
+	struct report_event events[5];
+	struct fixture *f = timed(events);
+	size_t len;
+	char *text;
+
+	events[3] = (struct report_event){ .kind = REPORT_EVENT_WAIT,
+					   .thread = 1,
+					   .ts_ns = 7000001,
+					   .duration_ns = 1999,
+					   .leaf = events[2].leaf,
+					   .name = "[unix \"socket\"]" };
+	events[4] = (struct report_event){ .kind = REPORT_EVENT_WAIT,
+					   .thread = 0,
+					   .ts_ns = 8000000,
+					   .duration_ns = 40,
+					   .leaf = f->report.root,
+					   .name = "[waiting, stack not known]",
+					   .open = true };
+	f->report.event_cnt = 5;
+	text = written(&sink_chrome, &f->report, &len);
+	assert_contains(text,
+			"\"samples\":[2,3]},\n\"timeDeltas\":[1,1999],\"endTime\":30005000}}},\n");
+	assert_contains(text,
+			",\n{\"ph\":\"X\",\"cat\":\"wait\",\"name\":\"[unix \\\"socket\\\"]\","
+			"\"pid\":7,\"tid\":8,\"ts\":7000.001,\"dur\":1.999,\"args\":{\"stack\":"
+			"[\"\\u003cmodule\\u003e (app.py:3)\",\"f (app.py:9)\"]}},\n");
+	assert_contains(text,
+			"\"ts\":8000.000,\"dur\":0.040,\"args\":{\"stack\":[],\"open\":true}}],\n");
+	free(text);
+	text = written(&sink_perfetto, &f->report, &len);
+	/* a track for each thread, the stack as text, its name once; what ends has a time of its own */
+	assert_true(has_bytes(text, len, "\x08\x02\x22\x0c\x08\x07\x10\x07\x2a\x06Main\"", 15));
+	assert_true(has_bytes(text, len, "<module> (app.py:3);f (app.py:9)", 32));
+	assert_true(has_bytes(text, len, "[unix \"socket\"]", 15));
+	free(text);
+	free(f);
+}
+
 static void perfetto_file(void **state)
 {
 	struct report_event events[3];
@@ -372,7 +413,7 @@ int main(void)
 		cmocka_unit_test(speedscope_file), cmocka_unit_test(speedscope_by_thread),
 		cmocka_unit_test(pprof_file),      cmocka_unit_test(hostile),
 		cmocka_unit_test(nothing),         cmocka_unit_test(chrome_file),
-		cmocka_unit_test(perfetto_file),
+		cmocka_unit_test(perfetto_file),   cmocka_unit_test(waits_in_timelines),
 	};
 
 	return cmocka_run_group_tests_name("formats", tests, NULL, NULL);

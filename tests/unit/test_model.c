@@ -24,6 +24,7 @@ static void decode_accepts_what_the_kernel_side_sends(void **state)
 	struct ev_stack stack = stack_event(1, 2, 0, 3);
 	struct ev_exit ended = { .hdr = { .kind = EV_EXIT, .size = sizeof(ended), .image = 1 } };
 	struct ev_tick tick = { .hdr = { .kind = EV_TICK, .size = sizeof(tick), .image = 1 } };
+	struct ev_wait wait = { .hdr = { .kind = EV_WAIT, .size = sizeof(wait), .image = 1 } };
 	struct event ev;
 
 	assert_int_equal(event_decode(&stack, stack.hdr.size, &ev), 0);
@@ -31,6 +32,13 @@ static void decode_accepts_what_the_kernel_side_sends(void **state)
 	assert_int_equal(event_decode(&ended, sizeof(ended), &ev), 0);
 	assert_int_equal(event_decode(&tick, sizeof(tick), &ev), 0);
 	assert_ptr_equal(ev.tick, &tick);
+	assert_int_equal(event_decode(&wait, sizeof(wait), &ev), 0);
+	assert_ptr_equal(ev.wait, &wait);
+	wait.wait_ns = UINT64_MAX; /* its end would be before its beginning */
+	assert_int_equal(event_decode(&wait, sizeof(wait), &ev), -EINVAL);
+	wait.wait_ns = 0;
+	wait.flags = EV_WAIT_ALL + 1;
+	assert_int_equal(event_decode(&wait, sizeof(wait), &ev), -EINVAL);
 	tick.hdr.size--;
 	assert_int_equal(event_decode(&tick, sizeof(tick) - 1, &ev), -EINVAL);
 }

@@ -114,10 +114,78 @@ static void test_rank_threads(void **state)
 	free(f);
 }
 
+/* Two threads that wait for one lock, in two functions; one is asleep too, and uses the CPU. */
+static struct fixture *waiting(void)
+{
+	static const char *const names[] = { "thread 8 (one)", "thread 9 (two)" };
+	struct fixture *f = fixture_new(32);
+	struct report_node *process, *thread, *at;
+	int i;
+
+	process = FRAME(f, f->report.root, FRAME_PROCESS, "process 7 (py)", "", 0, 0);
+	process->id = 7;
+	for (i = 0; i < 2; i++) {
+		thread = FRAME(f, process, FRAME_THREAD, names[i], "", 0, 0);
+		thread->id = 8 + i;
+		thread->name = i ? "two" : "one";
+		at = FRAME(f, thread, FRAME_APP, "main", "app.py", 1 + i, 0);
+		FRAME(f, at, FRAME_WAIT, "[lock]", "", 0, 1000000);
+		at = FRAME(f, at, FRAME_LIBRARY, "get", "queue.py", 20, i ? 500000 : 0);
+		FRAME(f, at, FRAME_WAIT, "[lock]", "", 0, 3000000);
+		if (i)
+			FRAME(f, at, FRAME_WAIT, "[sleep]", "", 0, 1500000);
+	}
+	f->report.unit = REPORT_NS;
+	return f;
+}
+
+static void test_rank_waits(void **state)
+{
+	struct rank *by[RANK_BY_MAX];
+	struct rank_row *const *rows;
+	const struct rank_row *row;
+	struct fixture *f = waiting();
+	uint32_t cnt;
+	int i;
+
+	for (i = 0; i < RANK_BY_MAX; i++) {
+		by[i] = rank_new(i);
+		rank_waits_apart(by[i]);
+		assert_int_equal(rank_put(by[i], 0, &f->report), 0);
+		assert_int_equal(rank_sum(by[i], 0), 10000000);
+	}
+	row = row_of(by[RANK_FUNCTION], "[lock] in get", 0);
+	assert_string_equal(row->file, "queue.py");
+	assert_int_equal(row->at[0].self, 6000000);
+	assert_int_equal(row->at[0].total, 6000000);
+	assert_int_equal(row_of(by[RANK_FUNCTION], "[lock] in main", 0)->at[0].self, 2000000);
+	assert_int_equal(row_of(by[RANK_FUNCTION], "main", 0)->at[0].total, 10000000);
+	assert_int_equal(row_of(by[RANK_FUNCTION], "main", 0)->at[0].self, 0);
+	assert_int_equal(row_of(by[RANK_FUNCTION], "get", 0)->at[0].self, 500000);
+	assert_int_equal(row_of(by[RANK_LINE], "[lock] in main", 2)->at[0].self, 1000000);
+	rows = rank_rows(by[RANK_FILE], &cnt);
+	assert_int_equal(cnt, 5);
+	assert_int_equal(row_of(by[RANK_FILE], "[sleep]", 0)->at[0].self, 1500000);
+	rows = rank_rows(by[RANK_THREAD], &cnt);
+	assert_int_equal(cnt, 5);
+	for (i = 0; i < (int)cnt && rows[i]->tid != 9; i++)
+		;
+	assert_string_equal(rows[i]->func, "two");
+	assert_int_equal(rows[i]->at[0].total, 6000000);
+	assert_int_equal(rows[i]->at[0].self, 500000); /* on the CPU */
+	row = row_of(by[RANK_THREAD], "[sleep]", 0);
+	assert_ptr_equal(row->thread, rows[i]);
+	assert_int_equal(row->at[0].self, 1500000);
+	for (i = 0; i < RANK_BY_MAX; i++)
+		rank_free(by[i]);
+	free(f);
+}
+
 static const struct top_head head = { .target = "pid 1 python3 \x1b[2J app.py",
 				      .how = "on-CPU, 99 Hz",
 				      .seconds = 12,
-				      .samples = 20 };
+				      .samples = 20,
+				      .waits = 30 };
 
 /* The n-th line of a screen, without its closing; "" if there is none. Owned by the caller. */
 static char *screen_line(struct top_view *v, int rows, int cols, int n)
@@ -157,7 +225,7 @@ static void view_start(struct top_view *v, uint64_t times)
 {
 	struct fixture *f = sample(times);
 
-	assert_int_equal(top_view__init(v), 0);
+	assert_int_equal(top_view__init(v, RECORD_CPU), 0);
 	assert_int_equal(top_view__refresh(v, &f->report, 1), 0);
 	free(f);
 }
@@ -194,6 +262,38 @@ static void test_screen(void **state)
 	keys(&v, "\t\t\t3");
 	assert_line(&v, 4, "no samples yet: no thread has used the CPU");
 	top_view__done(&v);
+}
+
+static void test_screen_of_waits(void **state)
+{
+	struct fixture *f = waiting();
+	struct top_view v;
+
+	assert_int_equal(top_view__init(&v, RECORD_OFFCPU), 0);
+	assert_line(&v, 4,
+		    "no waits yet: no thread has waited, unless for work to come (-i shows that)");
+	assert_int_equal(top_view__refresh(&v, &f->report, 1), 0);
+	assert_line(&v, 1, "on-CPU, 99 Hz  12 s  30 waits, 0 lost  by function, sorted by self");
+	assert_line(
+		&v, 4,
+		"           60.0%  60.0% |     60.0%  60.0%  6.000 ms  [lock] in get (queue.py)");
+	assert_line(
+		&v, 5,
+		"           20.0%  20.0% |     20.0%  20.0%  2.000 ms  [lock] in main (app.py)");
+	keys(&v, "2t");
+	assert_line(&v, 4,
+		    "            5.0%  80.0% |      5.0%  80.0%  500.0 us  get (queue.py:20)");
+	keys(&v, "3s/two\r");
+	assert_line(
+		&v, 4,
+		"           40.0%  40.0% |     40.0%  40.0%  4.000 ms  [lock] in two (thread 9 o\xe2\x80\xa6");
+	assert_true(top_view__key(&v, KEY_ESCAPE));
+	keys(&v, "?");
+	assert_line(
+		&v, 13,
+		"\"[lock] in f\": what f waits for, itself; self: for how long. total: that f was \xe2\x80\xa6");
+	top_view__done(&v);
+	free(f);
 }
 
 static void test_recent(void **state)
@@ -345,10 +445,16 @@ static void test_fit(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_rank),   cmocka_unit_test(test_rank_threads),
-		cmocka_unit_test(test_screen), cmocka_unit_test(test_recent),
-		cmocka_unit_test(test_filter), cmocka_unit_test(test_scroll),
-		cmocka_unit_test(test_sizes),  cmocka_unit_test(test_fit),
+		cmocka_unit_test(test_rank),
+		cmocka_unit_test(test_rank_threads),
+		cmocka_unit_test(test_screen),
+		cmocka_unit_test(test_rank_waits),
+		cmocka_unit_test(test_screen_of_waits),
+		cmocka_unit_test(test_recent),
+		cmocka_unit_test(test_filter),
+		cmocka_unit_test(test_scroll),
+		cmocka_unit_test(test_sizes),
+		cmocka_unit_test(test_fit),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -68,8 +68,8 @@ static const struct argp_option record_options[] = {
 	  0 },
 	OUTPUT_OPTIONS,
 	{ "timeline", KEY_TIMELINE, 0, 0,
-	  "Record when each sample was taken, so that `uncoil replay` can write perfetto and chrome; "
-	  "on by itself when one of these is an output",
+	  "Record when each sample was taken and each wait was, so that `uncoil replay` can write "
+	  "perfetto and chrome; on by itself when one of these is an output",
 	  2 },
 	{ "ring-size", KEY_RING_SIZE, "BYTES", 0,
 	  "Size of the buffer between kernel and uncoil, a power "
@@ -330,7 +330,7 @@ int options_record(struct options *o, int argc, char **argv)
 		NULL,           NULL
 	};
 	struct stat st;
-	int i, code;
+	int i;
 
 	*o = (struct options){ .rate_hz = RATE_DEFAULT, .ring_bytes = RING_DEFAULT };
 	argp_err_exit_status = EXIT_USAGE;
@@ -352,30 +352,31 @@ int options_record(struct options *o, int argc, char **argv)
 					 "--rotate makes many files with names like FILE's; '%s' "
 					 "is no file",
 					 o->outputs[i].path);
-	code = outputs_choose(o, "record");
-	if (!code && o->timeline && record_mode_waits(o->mode))
-		return cmd_usage("record",
-				 "timelines (perfetto, chrome) show samples of CPU time only: "
-				 "not with --mode wall or offcpu");
-	return code;
+	return outputs_choose(o, "record");
 }
 
 static const struct argp_option top_options[] = {
 	{ "pid", 'p', "PID", 0, "Watch the process PID. Repeatable", 0 },
 	{ "rate", 'r', "HZ", 0,
 	  "Samples per second of CPU time of each thread, 1 to 20000; default 99", 0 },
-	{ "gil", 'g', 0, 0, "Only samples of threads that hold the GIL", 0 },
+	{ "mode", KEY_MODE, "MODE", 0,
+	  "cpu (the default); wall: CPU time and waits; offcpu: waits, and what for; gil: CPU time of "
+	  "the thread that holds the GIL",
+	  0 },
+	{ "gil", 'g', 0, 0, "The same as --mode gil", 0 },
+	{ "idle", 'i', 0, 0, "Waits for work too: event loops, accept", 0 },
 	{ "subprocesses", 's', 0, 0, "Watch child processes too, forked and exec'ed", 0 },
 	{ 0 },
 };
 
 static const char top_doc[] =
-	"Shows, live, where the CPU time of Python processes goes: by function, line, thread or file; "
-	"press ? for the keys.\v"
+	"Shows, live, where the CPU time of Python processes goes, or what they wait for: by function, "
+	"line, thread or file; press ? for the keys, and for what the numbers mean.\v"
 	"The processes are not changed, restarted or paused. Exit status: 0 done; 1 failed; 2 wrong "
 	"usage; 3 done, but samples were lost.\n\n"
-	"Example:\n"
-	"  uncoil top -s -p 1234";
+	"Examples:\n"
+	"  uncoil top -s -p 1234\n"
+	"  uncoil top --mode offcpu -p 1234";
 
 int options_top(struct options *o, int argc, char **argv)
 {
@@ -392,6 +393,8 @@ int options_top(struct options *o, int argc, char **argv)
 				 o->command[0]);
 	if (!o->pid_cnt)
 		return cmd_usage("top", "no process given: uncoil top -p PID");
+	if (o->mode == RECORD_OFFCPU)
+		o->rate_hz = 0; /* nothing is sampled */
 	return 0;
 }
 

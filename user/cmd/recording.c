@@ -14,6 +14,7 @@
 #include "os/family.h"
 #include "os/feature.h"
 #include "os/proc.h"
+#include "probe/rest.h"
 #include "probe/sampler.h"
 
 #define ALIVE_NS    250000000ULL /* between looks into /proc for who still runs */
@@ -96,6 +97,10 @@ static int take_record(void *ctx, enum record_type type, const void *data, size_
 
 static int take_event(void *ctx, void *data, size_t len)
 {
+	struct recording *r = ctx;
+
+	if (r->rotate && rotate_holds(r->rotate, data, len))
+		return 0;
 	return take_record(ctx, RECORD_RING, data, len);
 }
 
@@ -124,8 +129,8 @@ static int take_count(void *ctx, const struct count_key *key, const struct count
 	struct recording *r = ctx;
 	struct count_val rest = *val;
 
-	if (r->rotate)
-		rotate_count(r->rotate, key, &rest);
+	if (val->wait_ns || val->runq_ns)
+		credits_use(&r->credits, key, &rest);
 	return recording_share(r, key, &rest);
 }
 
@@ -165,6 +170,30 @@ static int take_times(void *ctx, const struct thread_seen *thread)
 				      .times = thread->times };
 
 	return take_record(ctx, RECORD_TIMES, &times, sizeof(times));
+}
+
+static int look_wait(void *ctx, const struct count_key *key, const struct count_val *val)
+{
+	struct recording *r = ctx;
+	struct count_val share = *val;
+	int code = credits_give(&r->credits, key, &share);
+
+	if (code)
+		return code < 0 ? code : 0;
+	return recording_share(r, key, &share);
+}
+
+int recording_look(struct recording *r)
+{
+	struct rest_to to = { .count = look_wait, .times = take_times, .ctx = r };
+	int code = recording_counts(r);
+
+	if (!code)
+		code = sampler__finish(r->sampler, &to);
+	credits_turn(&r->credits);
+	if (!code)
+		code = counts_flush(r);
+	return explain(r, code, "cannot keep what was seen");
 }
 
 /* A part's files have the time in their names. */
@@ -486,6 +515,10 @@ int recording_end(struct recording *r, const uint64_t floor[STAT_MAX])
 
 int recording_stop(struct recording *r)
 {
+	struct rest_to to = { .count = take_count,
+			      .event = r->options.timeline ? take_event : NULL,
+			      .times = take_times,
+			      .ctx = r };
 	int code;
 
 	r->cut_ns = recording_clock_ns(CLOCK_MONOTONIC);
@@ -494,7 +527,7 @@ int recording_stop(struct recording *r)
 	if (!code)
 		code = recording_counts(r); /* the other table's */
 	if (!code)
-		code = sampler__finish(r->sampler, take_count, take_times, r);
+		code = sampler__finish(r->sampler, &to);
 	if (!code)
 		code = counts_flush(r);
 	return code ? code : recording_end(r, NULL);
@@ -509,6 +542,7 @@ void recording_free(struct recording *r)
 	for (i = 0; i < r->options.output_cnt; i++)
 		free(r->options.outputs[i].part);
 	rotate_free(r->rotate);
+	credits_free(&r->credits);
 	for (i = 0; r->pidfds && i < r->options.pid_cnt; i++)
 		if (r->pidfds[i].fd > 0)
 			close(r->pidfds[i].fd);

@@ -18,6 +18,7 @@
 #include "base/err.h"
 #include "cmd/answer.h"
 #include "cmd/child.h"
+#include "cmd/credit.h"
 #include "cmd/options.h"
 #include "model/record.h"
 
@@ -34,9 +35,10 @@ struct recording {
 	uint32_t image_cnt; /* images that user space numbered: roots, and children there already */
 	uint64_t alive_ns;  /* when /proc was last asked */
 	uint64_t start_ns;
-	struct rotate *rotate;                     /* NULL: all is one part */
-	uint64_t part_ns;                          /* when this part began, */
-	uint64_t cut_ns;                           /* and ended; 0: it goes on. CLOCK_MONOTONIC */
+	struct credits credits; /* waits that were told of before they were over */
+	struct rotate *rotate;  /* NULL: all is one part */
+	uint64_t part_ns;       /* when this part began, */
+	uint64_t cut_ns;        /* and ended; 0: it goes on. CLOCK_MONOTONIC */
 	uint64_t part_stats[STAT_MAX], part_ticks; /* where the counters stood when it began */
 	uint32_t part_cnt;                         /* parts that are written */
 	bool failed;                               /* and what failed was told */
@@ -63,6 +65,9 @@ int recording_step(struct recording *r, int wait_ms, bool *ret_over);
 
 /* Takes what has been counted up to now. */
 int recording_counts(struct recording *r);
+
+/* That, and what there is so far of waits that go on, and each thread's times. */
+int recording_look(struct recording *r);
 
 /*
  * For record --rotate (cmd/rotate.h). One record into this part's profile and journals; a count; a

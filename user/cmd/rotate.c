@@ -8,28 +8,21 @@
 #include <time.h>
 #include <unistd.h>
 
-#define HASH_NONFATAL_OOM 1
-#include <uthash.h>
-
 #include "cmd/recording.h"
 #include "model/keep.h"
+#include "probe/rest.h"
 #include "probe/sampler.h"
 
 #define TIMES_BYTES_MAX (16u << 20)
-#define NAMES_MAX       1000 /* of one second */
-
-/* What earlier parts have got of a thread's wait that has not been counted yet. */
-struct credit {
-	uint32_t thread;
-	uint64_t hash, wait_ns, runq_ns;
-	UT_hash_handle hh;
-};
+#define HELD_BYTES_MAX  (256u << 20) /* as large as a ring may be */
+#define NAMES_MAX       1000         /* of one second */
 
 struct rotate {
 	struct keep *keep;
-	struct credit *credits;
-	struct credit *fresh; /* of the cut that is made */
-	struct buf times;     /* struct record_times: the threads' as of this cut */
+	struct buf times; /* struct record_times: the threads' as of this cut */
+	struct buf held;  /* events that are the next part's */
+	bool holds;
+	uint32_t table; /* they are counted here */
 	struct recording *recording;
 };
 
@@ -40,6 +33,7 @@ struct rotate *rotate_new(void)
 	if (!r)
 		return NULL;
 	buf_init(&r->times, TIMES_BYTES_MAX);
+	buf_init(&r->held, HELD_BYTES_MAX);
 	r->keep = keep__new();
 	if (!r->keep) {
 		free(r);
@@ -48,23 +42,12 @@ struct rotate *rotate_new(void)
 	return r;
 }
 
-static void credits_free(struct credit **credits)
-{
-	struct credit *credit, *next;
-
-	HASH_ITER (hh, *credits, credit, next) {
-		HASH_DEL(*credits, credit);
-		free(credit);
-	}
-}
-
 void rotate_free(struct rotate *r)
 {
 	if (!r)
 		return;
-	credits_free(&r->credits);
-	credits_free(&r->fresh);
 	buf_done(&r->times);
+	buf_done(&r->held);
 	keep__free(r->keep);
 	free(r);
 }
@@ -74,66 +57,23 @@ struct keep *rotate_keep(struct rotate *r)
 	return r->keep;
 }
 
-static struct credit *credit_find(struct credit *credits, const struct count_key *key)
-{
-	struct credit *credit;
-
-	HASH_FIND(hh, credits, &key->thread, sizeof(key->thread), credit);
-	return credit && credit->hash == key->hash ? credit : NULL;
-}
-
-/* Its time in the run queue may be known only now: so the sum is what is taken off. */
-static void credit_use(const struct credit *credit, struct count_val *val)
-{
-	uint64_t given = credit->wait_ns + credit->runq_ns, part;
-
-	part = given < val->wait_ns ? given : val->wait_ns;
-	val->wait_ns -= part;
-	given -= part;
-	val->runq_ns -= given < val->runq_ns ? given : val->runq_ns;
-}
-
-void rotate_count(struct rotate *r, const struct count_key *key, struct count_val *val)
-{
-	struct credit *credit;
-
-	if (!val->wait_ns && !val->runq_ns)
-		return; /* samples */
-	credit = credit_find(r->credits, key);
-	if (!credit)
-		return;
-	credit_use(credit, val);
-	HASH_DEL(r->credits, credit);
-	free(credit);
-}
-
 /* A wait that goes on: this part's share of it. */
 static int cut_wait(void *ctx, const struct count_key *key, const struct count_val *val)
 {
 	struct rotate *r = ctx;
 	struct count_val share = *val;
-	struct credit *credit;
+	int code = credits_give(&r->recording->credits, key, &share);
 
-	HASH_FIND(hh, r->fresh, &key->thread, sizeof(key->thread), credit);
-	if (credit)
-		return 0; /* the thread came twice */
-	credit = credit_find(r->credits, key);
-	if (credit)
-		credit_use(credit, &share);
-	credit = calloc(1, sizeof(*credit));
-	if (!credit)
-		return -ENOMEM;
-	credit->thread = key->thread;
-	credit->hash = key->hash;
-	credit->wait_ns = val->wait_ns;
-	credit->runq_ns = val->runq_ns;
-	HASH_ADD(hh, r->fresh, thread, sizeof(credit->thread), credit);
-	if (!credit->hh.tbl) {
-		free(credit);
-		return -ENOMEM;
-	}
-	share.count = 0;
+	if (code)
+		return code < 0 ? code : 0;
 	return recording_share(r->recording, key, &share);
+}
+
+static int cut_event(void *ctx, void *data, size_t len)
+{
+	struct rotate *r = ctx;
+
+	return recording_put(r->recording, RECORD_RING, data, len);
 }
 
 static int cut_times(void *ctx, const struct thread_seen *thread)
@@ -166,6 +106,30 @@ static void forget(void *ctx, const struct code_key *key)
 	sampler__code_forget(ctx, key);
 }
 
+bool rotate_holds(struct rotate *r, const void *data, size_t len)
+{
+	const struct ev_hdr *hdr = data;
+
+	if (!r->holds || len < sizeof(*hdr) || hdr->size != len || len % sizeof(uint64_t) ||
+	    (hdr->kind != EV_TICK && hdr->kind != EV_WAIT) || hdr->table != r->table)
+		return false;
+	return !buf_add(&r->held, data, len);
+}
+
+static int held_put(struct rotate *r)
+{
+	const struct ev_hdr *hdr;
+	size_t at;
+	int code = 0;
+
+	for (at = 0; at < r->held.len && !code; at += hdr->size) {
+		hdr = (const void *)(r->held.data + at);
+		code = recording_put(r->recording, RECORD_RING, hdr, hdr->size);
+	}
+	buf_clear(&r->held);
+	return code;
+}
+
 /* The threads' times, in records that are not too long. */
 static int times_put(struct rotate *r, enum record_type type)
 {
@@ -184,6 +148,10 @@ int rotate_cut(struct recording *recording)
 {
 	struct rotate *r = recording->rotate;
 	struct sampler *sampler = recording->sampler;
+	struct rest_to to = { .count = cut_wait,
+			      .event = recording->options.timeline ? cut_event : NULL,
+			      .times = cut_times,
+			      .ctx = r };
 	uint64_t floor[STAT_MAX];
 	int code;
 
@@ -197,15 +165,16 @@ int rotate_cut(struct recording *recording)
 		code = sampler__stats(sampler, floor);
 	buf_clear(&r->times);
 	if (!code)
-		code = sampler__finish(sampler, cut_wait, cut_times, r);
+		code = sampler__finish(sampler, &to);
 	/* the other table: from here on it is the next part's */
 	recording->cut_ns = recording_clock_ns(CLOCK_MONOTONIC);
+	r->table = !sampler__table(sampler);
+	r->holds = true;
 	if (!code)
 		code = recording_counts(recording);
+	r->holds = false;
 	sampler__threads(sampler, hold, r->keep);
-	credits_free(&r->credits);
-	r->credits = r->fresh;
-	r->fresh = NULL;
+	credits_turn(&recording->credits);
 	if (!code)
 		code = times_put(r, RECORD_TIMES);
 	return code ? code : recording_end(recording, floor);
@@ -235,7 +204,9 @@ int rotate_next(struct recording *recording)
 	answers__profile(recording->answers, recording->profile);
 	if (!code)
 		code = keep__tell(r->keep, recording_put, recording);
-	return code ? code : times_put(r, RECORD_TIMES_BEFORE);
+	if (!code)
+		code = times_put(r, RECORD_TIMES_BEFORE);
+	return code ? code : held_put(r);
 }
 
 char *rotate_path(const char *file, int64_t unix_ns)

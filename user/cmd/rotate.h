@@ -6,16 +6,17 @@
  * The kernel side goes on through a cut. What is counted there goes into the part in which it is
  * read: both tables are emptied, and from then on it counts for the new part. A wait that goes on is
  * cut in two: the old part gets what there was of it, and the rest follows when it is over, less
- * what was given. It is one wait, counted where it ends. The new part begins with what must stay
+ * what was given. It is one wait, counted where it ends. Times of samples and waits (--timeline) go where
+ * these are counted: each says in which table it is. The new part begins with what must stay
  * known (model/keep.h).
  */
 #ifndef UNCOIL_CMD_ROTATE_H
 #define UNCOIL_CMD_ROTATE_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
-struct count_key;
-struct count_val;
 struct recording;
 struct rotate;
 
@@ -23,8 +24,9 @@ struct rotate *rotate_new(void); /* NULL: out of memory */
 void rotate_free(struct rotate *r);
 struct keep *rotate_keep(struct rotate *r);
 
-/* Takes off what an earlier part has got of this wait. Each count goes through here. */
-void rotate_count(struct rotate *r, const struct count_key *key, struct count_val *val);
+/* While a cut is made: keeps an event that is counted in the next part, for that part. False: it is of
+ * this one. */
+bool rotate_holds(struct rotate *r, const void *data, size_t len);
 
 /* Ends the part: all that is its own is in its profile and journals, which have their end. 0, or
  * -errno with a sentence. */

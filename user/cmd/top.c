@@ -34,7 +34,7 @@ struct top {
 	char *target; /* what the first line says of the processes */
 	char how[64];
 	uint64_t refresh_ns; /* when the next one is due */
-	uint64_t samples, lost;
+	uint64_t samples, waits, lost;
 	bool ended;
 	bool draw;
 };
@@ -62,6 +62,17 @@ static char *target_text(const struct options *o)
 	return copy;
 }
 
+static void how_text(struct top *t)
+{
+	const struct options *o = &t->recording.options;
+	char rate[24] = "";
+
+	if (o->rate_hz)
+		snprintf(rate, sizeof(rate), ", %u Hz", o->rate_hz);
+	snprintf(t->how, sizeof(t->how), "%s%s%s", options_mode_text(o->mode), rate,
+		 record_mode_waits(o->mode) && !o->report.idle ? ", without idle" : "");
+}
+
 /* What the kernel side counts as samples and losses, up to now. */
 static void stats_take(struct top *t)
 {
@@ -71,6 +82,7 @@ static void stats_take(struct top *t)
 	if (sampler__stats(t->recording.sampler, stats))
 		return;
 	t->samples = stats[STAT_SAMPLES];
+	t->waits = stats[STAT_WAITS];
 	t->lost = 0;
 	for (stat = STAT_DROP_FIRST; stat < STAT_MAX; stat++)
 		t->lost += stats[stat];
@@ -80,13 +92,15 @@ static void stats_take(struct top *t)
  * one part in REFRESH_MAX of a CPU. */
 static int refresh(struct top *t)
 {
-	static const struct report_options options;
 	struct recording *r = &t->recording;
+	bool waits = record_mode_waits(r->options.mode);
+	struct report_options options = { .threads = waits, .idle = r->options.report.idle };
 	uint64_t begin = now_ns(), cost;
 	struct report *report;
 	int code;
 
-	code = recording_counts(r);
+	/* one that has not ended yet is what a process waits for now */
+	code = waits ? recording_look(r) : recording_counts(r);
 	if (code)
 		return code;
 	stats_take(t);
@@ -110,6 +124,7 @@ static int draw(struct top *t)
 				 .how = t->how,
 				 .seconds = (now_ns() - t->recording.start_ns) / 1e9,
 				 .samples = t->samples,
+				 .waits = t->waits,
 				 .lost = t->lost,
 				 .ended = t->ended };
 	unsigned int rows, cols;
@@ -178,10 +193,9 @@ int cmd_top(int argc, char **argv)
 	code = screen_require(&r->err);
 	if (code)
 		return cmd_fail("top", &r->err);
-	snprintf(t.how, sizeof(t.how), "%s, %u Hz", options_mode_text(r->options.mode),
-		 r->options.rate_hz);
+	how_text(&t);
 	t.target = target_text(&r->options);
-	code = top_view__init(&t.view);
+	code = top_view__init(&t.view, r->options.mode);
 	if (code || !t.target)
 		code = err_set(&r->err, -ENOMEM, "out of memory");
 	recording_signals(); /* until the screen's */

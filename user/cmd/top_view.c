@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "base/text.h"
+#include "sink/amount.h"
 
 #define REVERSE "\x1b[7m"
 #define BOLD    "\x1b[1m"
@@ -35,15 +36,17 @@ static const char *const sort_names[] = {
 	[SORT_NAME] = "name",
 };
 
-int top_view__init(struct top_view *v)
+int top_view__init(struct top_view *v, enum record_mode mode)
 {
 	int by;
 
-	*v = (struct top_view){};
+	*v = (struct top_view){ .mode = mode };
 	for (by = 0; by < RANK_BY_MAX; by++) {
 		v->ranks[by] = rank_new(by);
 		if (!v->ranks[by])
 			return -ENOMEM;
+		if (record_mode_waits(mode))
+			rank_waits_apart(v->ranks[by]);
 	}
 	return 0;
 }
@@ -116,6 +119,9 @@ static void label(const struct rank_row *row, struct buf *out)
 		return;
 	}
 	buf_str(out, row->func);
+	if (row->thread)
+		buf_fmt(out, " in %s (thread %d of process %d)", row->thread->func, row->tid,
+			row->pid);
 	if (!*row->file)
 		return;
 	buf_fmt(out, *row->func ? " (%s" : "%s", row->file);
@@ -319,6 +325,11 @@ static void line(struct buf *out, const char *text, unsigned int cols)
 	buf_str(out, CLEAR "\r\n");
 }
 
+static int cell_width(const struct top_view *v)
+{
+	return record_mode_waits(v->mode) ? 9 : 8;
+}
+
 static void draw_head(const struct top_view *v, const struct top_head *head, unsigned int cols,
 		      struct buf *out)
 {
@@ -332,8 +343,12 @@ static void draw_head(const struct top_view *v, const struct top_head *head, uns
 	text_fit(out, buf_text(&text), cols);
 	buf_str(out, PLAIN CLEAR "\r\n");
 	buf_clear(&text);
-	buf_fmt(&text, "%s  %.0f s  %" PRIu64 " samples, %" PRIu64 " lost  by %s, sorted by %s%s",
-		head->how, head->seconds, head->samples, head->lost, by_names[v->by],
+	buf_fmt(&text, "%s  %.0f s  ", head->how, head->seconds);
+	if (v->mode != RECORD_OFFCPU)
+		buf_fmt(&text, "%" PRIu64 " samples, ", head->samples);
+	if (record_mode_waits(v->mode))
+		buf_fmt(&text, "%" PRIu64 " waits, ", head->waits);
+	buf_fmt(&text, "%" PRIu64 " lost  by %s, sorted by %s%s", head->lost, by_names[v->by],
 		v->reverse ? "least " : "", sort_names[v->sort]);
 	if (v->filtering)
 		buf_fmt(&text, "  filter: %s_", v->filter);
@@ -348,8 +363,9 @@ static void draw_head(const struct top_view *v, const struct top_head *head, uns
 	buf_clear(&text);
 	snprintf(recent, sizeof(recent), "last %.0f s: self", window);
 	/* padded, so that the whole line is shown in reverse */
-	buf_fmt(&text, "%16s %6s | %9s %6s %8s  %-*s", recent, "total", "all: self", "total",
-		"samples", COLUMNS_MAX, by_names[v->by]);
+	buf_fmt(&text, "%16s %6s | %9s %6s %*s  %-*s", recent, "total", "all: self", "total",
+		cell_width(v), record_mode_waits(v->mode) ? "time" : "samples", COLUMNS_MAX,
+		by_names[v->by]);
 	text.data[text.len < cols ? text.len : cols] = '\0';
 	buf_str(out, buf_text(&text));
 	buf_str(out, PLAIN CLEAR "\r\n");
@@ -372,10 +388,14 @@ static void draw_row(const struct top_view *v, const struct rank_row *row, unsig
 	buf_init(&name, 65536);
 	label(row, &name);
 	buf_clear(text);
-	buf_fmt(text, "%15.1f%% %5.1f%% | %8.1f%% %5.1f%% %8" PRIu64 "  %s",
+	buf_fmt(text, "%15.1f%% %5.1f%% | %8.1f%% %5.1f%% %*s  %s",
 		share(value(v, row, SORT_SELF), recent), share(value(v, row, SORT_TOTAL), recent),
 		share(value(v, row, SORT_SELF_ALL), all), share(value(v, row, SORT_TOTAL_ALL), all),
-		row->at[column_now(v)].self, buf_text(&name));
+		cell_width(v),
+		amount_cell(record_mode_waits(v->mode) ? REPORT_NS : REPORT_SAMPLES,
+			    row->at[column_now(v)].self)
+			.text,
+		buf_text(&name));
 	line(out, buf_text(text), cols);
 	buf_done(&name);
 }
@@ -390,11 +410,57 @@ static const char *const help_lines[] = {
 	"arrows     move through the list, also Page Up, Page Down, Home, End",
 	"q          quit, and detach; Ctrl-C too; Ctrl-Z suspends",
 	"",
-	"self: samples in which this was running; total: in which it was on the stack.",
-	"A thread is sampled while it is on a CPU: 100 % is all CPU time of the processes.",
+};
+
+/* What the numbers mean: the key to the table. */
+#define LEGEND_LINES 5
+static const char *const legends[RECORD_MODE_MAX][LEGEND_LINES] = {
+	[RECORD_CPU] = {
+		"self: samples in which this was running; total: in which it was on the stack.",
+		"A thread is sampled while it is on a CPU: 100 % is all CPU time of the processes.",
+	},
+	[RECORD_GIL] = {
+		"self: samples in which this was running; total: in which it was on the stack.",
+		"Only threads that hold the GIL are sampled: 100 % is all CPU time spent with it.",
+	},
+	[RECORD_OFFCPU] = {
+		"\"[lock] in f\": what f waits for, itself; self: for how long. total: that f was on",
+		"the stack of a wait. 100 % is all time that threads waited, and each thread's counts.",
+		"[GIL], [lock], [socket read PEER], [disk ...], [sleep] ...: man uncoil has the list;",
+		"[run queue]: it was woken, and no CPU was free. Waits that go on count up to now.",
+		"Waits for work (event loops, accept) are left out but with -i.",
+	},
+	[RECORD_WALL] = {
+		"f, self: its time on a CPU. \"[lock] in f\": what f waits for, itself, and how long.",
+		"total: f was on the stack. 100 % is all time of all threads: a second each a second.",
+		"[GIL], [lock], [socket read PEER], [disk ...], [sleep] ...: man uncoil has the list;",
+		"[run queue]: it was woken, and no CPU was free. Waits that go on count up to now.",
+		"Waits for work (event loops, accept) are left out but with -i.",
+	},
 };
 
 #define HELP_LINES (sizeof(help_lines) / sizeof(help_lines[0]))
+
+static const char *help_line(const struct top_view *v, uint32_t i)
+{
+	const char *text = "";
+
+	if (i < HELP_LINES)
+		text = help_lines[i];
+	else if (i - HELP_LINES < LEGEND_LINES)
+		text = legends[v->mode][i - HELP_LINES];
+	return text ? text : "";
+}
+
+static const char *nothing_text(const struct top_view *v)
+{
+	if (*v->filter)
+		return "nothing has such a name";
+	if (v->mode == RECORD_OFFCPU)
+		return "no waits yet: no thread has waited, unless for work to come (-i shows that)";
+	return v->mode == RECORD_WALL ? "nothing yet: threads only wait for work (-i shows that)"
+				      : "no samples yet: no thread has used the CPU";
+}
 
 static void draw_foot(const struct top_view *v, unsigned int cols, struct buf *out)
 {
@@ -431,14 +497,11 @@ int top_view__draw(struct top_view *v, const struct top_head *head, unsigned int
 	buf_init(&text, 65536);
 	for (i = 0; i < room; i++) {
 		if (v->help)
-			line(out, i < HELP_LINES ? help_lines[i] : "", cols);
+			line(out, help_line(v, i), cols);
 		else if (i < v->shown)
 			draw_row(v, v->sorted[v->first + i], cols, &text, out);
 		else if (!i)
-			line(out,
-			     *v->filter ? "nothing has such a name"
-					: "no samples yet: no thread has used the CPU",
-			     cols);
+			line(out, nothing_text(v), cols);
 		else
 			buf_str(out, CLEAR "\r\n");
 	}

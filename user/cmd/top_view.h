@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "model/rank.h"
+#include "model/record.h"
 
 struct buf;
 struct report;
@@ -43,11 +44,12 @@ struct top_head {
 	const char *target; /* hostile text */
 	const char *how;    /* "on-CPU, 99 Hz" */
 	double seconds;     /* since the start */
-	uint64_t samples, lost;
+	uint64_t samples, waits, lost;
 	bool ended; /* all processes */
 };
 
 struct top_view {
+	enum record_mode mode;
 	struct rank *ranks[RANK_BY_MAX];
 	double times[RANK_COLUMNS]; /* when a column was filled, in seconds since the start */
 	uint64_t refreshes;
@@ -62,10 +64,12 @@ struct top_view {
 	uint32_t sorted_cap;
 };
 
-int top_view__init(struct top_view *v); /* 0 or -ENOMEM; __done() is due in any case */
+int top_view__init(struct top_view *v,
+		   enum record_mode mode); /* 0 or -ENOMEM; __done() is due in any case */
 void top_view__done(struct top_view *v);
 
-/* Takes what the report says now. 0 or -ENOMEM. */
+/* Takes what the report says now; of a mode that records waits it has threads in it
+ * (report_options.threads). 0 or -ENOMEM. */
 int top_view__refresh(struct top_view *v, const struct report *report, double seconds);
 
 /* A byte of text or one of enum top_key; false: it means nothing here. */

@@ -54,6 +54,18 @@ static int fixed(size_t len, size_t want)
 	return len == want ? 0 : -EINVAL;
 }
 
+static int wait_decode(const void *data, size_t len, struct event *ev)
+{
+	uint64_t longest = INT64_MAX; /* nothing that is added up below wraps */
+
+	ev->wait = data;
+	if (len != sizeof(*ev->wait) || (ev->wait->flags & ~EV_WAIT_ALL) ||
+	    ev->wait->start_ns > longest / 2 || ev->wait->wait_ns > longest / 4 ||
+	    ev->wait->runq_ns > longest / 4)
+		return -EINVAL;
+	return 0;
+}
+
 int event_decode(const void *data, size_t len, struct event *ret_event)
 {
 	struct event ev = { .hdr = data };
@@ -91,6 +103,9 @@ int event_decode(const void *data, size_t len, struct event *ret_event)
 	case EV_TICK:
 		ev.tick = data;
 		err = fixed(len, sizeof(*ev.tick));
+		break;
+	case EV_WAIT:
+		err = wait_decode(data, len, &ev);
 		break;
 	}
 	if (!err)

@@ -280,36 +280,6 @@ static int exit_apply(struct profile *p, const struct ev_exit *ev)
 	return err;
 }
 
-static int tick_apply(struct profile *p, const struct ev_tick *ev)
-{
-	struct stack_id id = { .hash = ev->hash, .thread = ev->hdr.thread, .image = ev->hdr.image };
-	struct stack *stack;
-	struct tick *grown;
-	uint64_t cap;
-
-	HASH_FIND(hh, p->stacks, &id, sizeof(id), stack);
-	if (!stack) {
-		p->ticks_orphan++;
-		return 0;
-	}
-	if (p->tick_cnt == p->tick_max) {
-		p->ticks_full++;
-		return 0;
-	}
-	if (p->tick_cnt == p->tick_cap) {
-		cap = p->tick_cap ? p->tick_cap * 2ULL : 1024;
-		if (cap > p->tick_max)
-			cap = p->tick_max;
-		grown = realloc(p->ticks, cap * sizeof(*grown));
-		if (!grown)
-			return -ENOMEM;
-		p->ticks = grown;
-		p->tick_cap = cap;
-	}
-	p->ticks[p->tick_cnt++] = (struct tick){ ev->hdr.ts_ns, stack };
-	return 0;
-}
-
 static int ring_apply(struct profile *p, const void *data, size_t len, struct err *err)
 {
 	struct event ev;
@@ -335,7 +305,9 @@ static int ring_apply(struct profile *p, const void *data, size_t len, struct er
 	case EV_TIMES:
 		return profile_times(p, ev.hdr->thread, &ev.times->times);
 	case EV_TICK:
-		return tick_apply(p, ev.tick);
+		return profile_tick(p, ev.tick);
+	case EV_WAIT:
+		return profile_wait_time(p, ev.wait);
 	}
 	return 0;
 }

@@ -28,7 +28,8 @@ void profile__free(struct profile *p);
  * kept, and what is lost is counted. Before the first record. */
 void profile__limit(struct profile *p, size_t bytes_max);
 
-/* How many times of samples it may hold (2 Mi by default: 32 MiB); more are counted, not kept. */
+/* How many times of samples it may hold (2 Mi by default: 32 MiB), and half as many of waits (40 MiB);
+ * more are counted, not kept. */
 void profile__limit_ticks(struct profile *p, uint32_t ticks_max);
 
 /* 0, or -EINVAL with a sentence (the record does not hold; the profile is as before), -ENOMEM.
@@ -89,7 +90,7 @@ void profile__counted(const struct profile *p, uint64_t *ret_samples, uint64_t *
 
 uint64_t profile__samples(const struct profile *p);
 
-/* Does it have the samples' times? */
+/* Does it have the times of samples and waits? */
 bool profile__has_timeline(const struct profile *p);
 uint32_t profile__stacks(const struct profile *p);
 

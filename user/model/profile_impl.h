@@ -33,7 +33,8 @@ struct thread {
 	char *name;    /* the program's own, NULL = not known */
 	bool not_read; /* there was no time to read its name */
 	uint64_t samples;
-	uint64_t waits_ns; /* of its waits whose stacks are known, run queue included */
+	uint64_t waits_ns;  /* of its waits whose stacks are known, run queue included */
+	uint64_t hidden_ns; /* of those that came without a stack, and their time with them */
 	struct thread_times times;
 	struct thread_times before; /* what of it was before this part of the recording */
 	bool has_times;
@@ -92,6 +93,15 @@ struct tick {
 	const struct stack *stack;
 };
 
+/* When a wait was. Its thread may be known where its stack is not (NULL). */
+struct wait_time {
+	uint64_t start_ns; /* CLOCK_MONOTONIC */
+	uint64_t wait_ns, runq_ns;
+	const struct stack *stack;
+	uint32_t thread; /* serial */
+	uint32_t flags;  /* enum ev_wait_flag */
+};
+
 /* Names of threads have a queue of their own: thousands of them must not stand before an image. */
 enum { WANT_QUEUE_FIRST, WANT_QUEUE_NAMES, WANT_QUEUES };
 
@@ -123,6 +133,10 @@ struct profile {
 	uint32_t tick_cnt, tick_cap, tick_max;
 	uint64_t ticks_full;   /* not kept: there were tick_max */
 	uint64_t ticks_orphan; /* of a stack that is not there: samples lost, and told as such */
+	struct wait_time *wait_times; /* likewise, of waits */
+	uint32_t wait_time_cnt, wait_time_cap;
+	uint64_t wait_times_came; /* of waits that are counted here, those included that are */
+	uint64_t wait_times_full; /* not kept, for want of room */
 	size_t bytes, bytes_max;
 	bool full, ending;
 	struct want_queue wants[WANT_QUEUES];
@@ -146,6 +160,10 @@ int profile_counts(struct profile *p, const struct record_count *counts, size_t 
 int profile_times(struct profile *p, uint32_t thread, const struct thread_times *times);
 int profile_times_list(struct profile *p, const struct record_times *times, size_t cnt);
 int profile_times_before(struct profile *p, const struct record_times *times, size_t cnt);
+
+/* Keep the time of a sample, of a wait. (profile_time.c) */
+int profile_tick(struct profile *p, const struct ev_tick *ev);
+int profile_wait_time(struct profile *p, const struct ev_wait *ev);
 
 /* Puts a question; dropped when too many wait (profile__want_again() asks once more). */
 void profile_ask(struct profile *p, struct want want);

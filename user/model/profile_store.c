@@ -11,8 +11,8 @@
 /* A busy application of 100 000 lines takes 2 to 4 MiB. */
 #define BYTES_MAX (24u << 20)
 
-/* Of 16 bytes each, and 32 more while outputs are written: 96 MiB. 2 Mi samples are 22 minutes of 16
- * busy threads at 99 Hz. */
+/* Samples are of 16 bytes each, and 64 more while outputs are written: 160 MiB. 2 Mi of them are 22
+ * minutes of 16 busy threads at 99 Hz. Of waits, at 40 bytes and twice 64, half as many are kept. */
 #define TICKS_MAX (2u << 20)
 
 struct profile *profile__new(void)
@@ -94,6 +94,7 @@ void profile__free(struct profile *p)
 		free(stack);
 	}
 	free(p->ticks);
+	free(p->wait_times);
 	free(p->mode);
 	free(p->wants[WANT_QUEUE_FIRST].wants);
 	free(p->wants[WANT_QUEUE_NAMES].wants);

@@ -26,6 +26,7 @@ struct key_head {
 
 struct rank {
 	enum rank_by by;
+	bool apart; /* waits are told apart by where */
 	struct entry *entries;
 	struct rank_row **rows;
 	uint32_t row_cnt, row_cap;
@@ -44,6 +45,11 @@ struct rank *rank_new(enum rank_by by)
 	rank->by = by;
 	buf_init(&rank->key, KEY_MAX);
 	return rank;
+}
+
+void rank_waits_apart(struct rank *rank)
+{
+	rank->apart = true;
 }
 
 void rank_free(struct rank *rank)
@@ -123,10 +129,31 @@ static bool is_counted(const struct report_node *node)
 	       node->kind != FRAME_THREAD;
 }
 
+/* "[lock] in f", with the file and line of f. */
+static struct entry *wait_entry(struct rank *rank, const struct report_node *node)
+{
+	const struct report_node *at = node->parent;
+	struct key_head head = { .kind = node->kind };
+	struct entry *entry;
+	struct buf text;
+
+	if (rank->by == RANK_LINE)
+		head.line = at->line;
+	buf_init(&text, KEY_MAX);
+	buf_str(&text, node->func);
+	if (rank->by != RANK_FILE || !at->file[0])
+		buf_fmt(&text, " in %s", at->func);
+	entry = text.err ? NULL : entry_of(rank, &head, buf_text(&text), at->file);
+	buf_done(&text);
+	return entry;
+}
+
 static struct entry *node_entry(struct rank *rank, const struct report_node *node)
 {
 	struct key_head head = { .kind = node->kind };
 
+	if (rank->apart && node->kind == FRAME_WAIT && node->parent && is_counted(node->parent))
+		return wait_entry(rank, node);
 	if (rank->by == RANK_LINE)
 		head.line = node->line;
 	/* a remark has no file: as one of files it stands for itself */
@@ -235,6 +262,56 @@ static int put_threads(struct rank *rank, unsigned int column, const struct repo
 	return 0;
 }
 
+/* One thread's rows: its own, and one for each thing that it waits for. */
+static int put_thread(struct rank *rank, unsigned int column, const struct report_node *thread)
+{
+	struct key_head head = { .kind = FRAME_THREAD,
+				 .pid = thread->parent->id,
+				 .tid = thread->id };
+	struct key_head wait = { .kind = FRAME_WAIT, .pid = thread->parent->id, .tid = thread->id };
+	struct entry *mine = entry_of(rank, &head, "", ""), *entry;
+	const struct report_node *node = thread;
+	bool is_row;
+
+	if (!mine || thread_named(mine, thread->name))
+		return -ENOMEM;
+	mine->row.at[column].total += thread->total;
+	for (;;) {
+		/* a remark that stands for a thread's time has a row too */
+		is_row = node->kind == FRAME_WAIT ||
+			 (node->kind == FRAME_MARK && node->parent == thread && !node->child);
+		entry = is_row ? entry_of(rank, &wait, node->func, "") : mine;
+		if (!entry)
+			return -ENOMEM;
+		entry->row.at[column].self += node->self;
+		if (entry != mine) {
+			entry->row.at[column].total += node->self;
+			entry->row.thread = &mine->row;
+		}
+		if (node->child) {
+			node = node->child;
+			continue;
+		}
+		while (node != thread && !node->next)
+			node = node->parent;
+		if (node == thread)
+			return 0;
+		node = node->next;
+	}
+}
+
+static int put_threads_apart(struct rank *rank, unsigned int column, const struct report *report)
+{
+	const struct report_node *process, *thread;
+	int err = 0;
+
+	for (process = report->root->child; process; process = process->next)
+		for (thread = process->child; thread && !err; thread = thread->next)
+			if (process->kind == FRAME_PROCESS && thread->kind == FRAME_THREAD)
+				err = put_thread(rank, column, thread);
+	return err;
+}
+
 int rank_put(struct rank *rank, unsigned int column, const struct report *report)
 {
 	uint32_t i;
@@ -242,6 +319,8 @@ int rank_put(struct rank *rank, unsigned int column, const struct report *report
 	for (i = 0; i < rank->row_cnt; i++)
 		rank->rows[i]->at[column] = (struct rank_value){ 0 };
 	rank->sum[column] = report->root->total;
+	if (rank->by == RANK_THREAD && rank->apart)
+		return put_threads_apart(rank, column, report);
 	return rank->by == RANK_THREAD ? put_threads(rank, column, report)
 				       : put_tree(rank, column, report);
 }

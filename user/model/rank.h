@@ -22,16 +22,22 @@ struct rank_value {
 
 struct rank_row {
 	enum frame_kind kind;
-	const char *func; /* or the thread's name; "" for a file */
+	const char *func; /* or the thread's name, or what is waited for; "" for a file */
 	const char *file; /* as shown; "" if there is none */
 	int32_t line;     /* 0: none */
-	int32_t pid, tid; /* of threads */
+	int32_t pid, tid; /* of threads, and of what they wait for */
+	const struct rank_row *thread; /* of what a thread waits for: its row; else NULL */
 	struct rank_value at[RANK_COLUMNS];
 };
 
 struct rank;
 
 struct rank *rank_new(enum rank_by by); /* NULL: out of memory */
+
+/* Waits are told apart by where: "[lock]" has a row for each function, line, thread or file that waited
+ * for it, which are the row's file and line then, and its func is "[lock] in f". Threads want a report
+ * with report_options.threads. Before the first rank_put(). */
+void rank_waits_apart(struct rank *rank);
 void rank_free(struct rank *rank);
 
 /* Puts what the report says into one column, in place of what was there. The report may go

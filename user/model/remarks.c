@@ -145,6 +145,28 @@ static void remarks_of_waits(struct remarks *r, const struct report_options *opt
 		       true);
 }
 
+/* The same of waits; and what is known of a thread only as a sum may have been somewhere in time. */
+static void remarks_of_wait_times(struct remarks *r)
+{
+	const struct profile *p = r->profile;
+	const struct thread *thread;
+	uint64_t off, seen, hidden_ns = 0;
+
+	remark(r, p->wait_times_full, "waits without their time, not in the timeline: it is full",
+	       true);
+	if (p->waits > p->wait_times_came)
+		remark(r, p->waits - p->wait_times_came,
+		       "waits without their time, not in the timeline: the ring buffer was full",
+		       true);
+	for (thread = p->threads; thread; thread = thread->hh.next) {
+		off = thread->times.wait_ns + thread->times.runq_ns;
+		seen = thread->waits_ns + thread->hidden_ns;
+		hidden_ns += off > seen ? off - seen : 0;
+	}
+	remark(r, hidden_ns / 1000000,
+	       "ms of waits whose stack and time are not known, not in the timeline", false);
+}
+
 /* Each counted sample had one tick; of those that are not here, some came and found no room. */
 static void remarks_of_ticks(struct remarks *r)
 {
@@ -159,6 +181,7 @@ static void remarks_of_ticks(struct remarks *r)
 		remark(r, p->samples - came,
 		       "samples without their time, not in the timeline: the ring buffer was full",
 		       true);
+	remarks_of_wait_times(r);
 }
 
 static void remarks_of_refused(struct remarks *r)
@@ -210,7 +233,7 @@ static void remarks_of_rest(struct remarks *r)
 struct report_remark *remarks_new(const struct profile *p, const struct report_options *options,
 				  uint32_t *ret_cnt)
 {
-	const size_t max = STAT_MAX + FLAG_TEXT_CNT + REFUSED_MAX + 16;
+	const size_t max = STAT_MAX + FLAG_TEXT_CNT + REFUSED_MAX + 24;
 	struct remarks r = { .profile = p };
 
 	r.list = calloc(1, max * sizeof(*r.list) + REFUSED_MAX * REFUSED_TEXT_MAX);

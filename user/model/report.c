@@ -162,6 +162,8 @@ static void wait_nodes(struct built *b, struct report_node *at, const struct sta
 
 	buf_init(&text, 256);
 	wait_text(&stack->wait, &text);
+	if (b->waits_for)
+		b->waits_for[stack->number] = intern(b, buf_text(&text));
 	if (stack->wait_ns)
 		value_add(label(b, at, FRAME_WAIT, buf_text(&text)), stack->wait_ns);
 	if (stack->runq_ns)
@@ -229,7 +231,7 @@ static void thread_rest(struct built *b, const struct profile *p, const struct t
 		value_add(node, times->cpu_ns);
 	}
 	if (off > thread->waits_ns) {
-		node = label(b, at, FRAME_MARK, "[waiting, stack not known]");
+		node = label(b, at, FRAME_MARK, WAIT_UNKNOWN_TEXT);
 		value_add(node, off - thread->waits_ns);
 	}
 }
@@ -311,8 +313,14 @@ static void stacks_add(struct built *b, const struct profile *p,
 
 static void events_list(struct built *b, const struct profile *p)
 {
-	b->events =
-		timeline_new(p, b->leaves, b->threads, b->report.thread_cnt, &b->report.event_cnt);
+	struct timeline timeline = { .profile = p,
+				     .leaves = b->leaves,
+				     .names = b->waits_for,
+				     .root = b->report.root,
+				     .threads = b->threads,
+				     .thread_cnt = b->report.thread_cnt };
+
+	b->events = timeline_new(&timeline, &b->report.event_cnt);
 	b->report.events = b->events;
 	b->no_memory = !b->events;
 }
@@ -337,7 +345,8 @@ struct report *report_new(const struct profile *p, const struct report_options *
 	b->report.start_ns = p->meta.start_ns;
 	if (timeline) {
 		b->leaves = calloc(HASH_COUNT(p->stacks) + 1, sizeof(*b->leaves));
-		b->no_memory |= !b->leaves;
+		b->waits_for = calloc(HASH_COUNT(p->stacks) + 1, sizeof(*b->waits_for));
+		b->no_memory |= !b->leaves || !b->waits_for;
 	}
 	if (!b->no_memory)
 		stacks_add(b, p, options);
@@ -389,6 +398,7 @@ void report_free(struct report *report)
 	free(b->selves);
 	free(b->remarks);
 	free(b->leaves);
+	free(b->waits_for);
 	free(b->events);
 	free(b);
 }

@@ -70,17 +70,20 @@ struct report_thread {
 
 enum report_event_kind {
 	REPORT_EVENT_SAMPLE, /* a tick of the timer: the thread was there at that moment */
+	REPORT_EVENT_WAIT, /* the thread was off the CPU, and this is what for. No two of one thread
+			      * overlap: the run queue after a wait is an event of its own */
 	REPORT_EVENT_KIND_MAX
 };
 
-/* What happened when, for formats that draw time. Kinds with a duration (waits) will be told from
- * samples by `kind`: a sink writes those that it knows. */
+/* What happened when, for formats that draw time. */
 struct report_event {
 	enum report_event_kind kind;
 	uint32_t thread; /* index in report.threads */
 	uint64_t ts_ns;  /* CLOCK_MONOTONIC; start_ns is the recording's beginning on that clock */
-	uint64_t duration_ns;           /* 0: a moment */
+	uint64_t duration_ns;           /* of a wait, never 0; 0: a moment */
 	const struct report_node *leaf; /* its stack: this node and its parents */
+	const char *name; /* of a wait: "[lock]", as the tree's leaves have it; NULL: a sample */
+	bool open;        /* it was not over at the recording's end */
 };
 
 struct report_self { /* one function's sums over the whole tree, for the summary */

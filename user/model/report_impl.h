@@ -47,7 +47,8 @@ struct built {
 	struct report_thread *threads;
 	struct report_self *selves;
 	struct report_remark *remarks;
-	struct report_node **leaves; /* by stack's number: where it ends in the tree */
+	struct report_node **leaves; /* by stack's number: where it ends in the tree, */
+	const char **waits_for;      /* and the name of what it waits for */
 	struct report_event *events;
 	bool no_memory;
 };

@@ -12,7 +12,8 @@
 #include "base/buf.h"
 #include "events.h"
 
-#define WAIT_RUNQ_TEXT "[run queue]"
+#define WAIT_RUNQ_TEXT    "[run queue]"
+#define WAIT_UNKNOWN_TEXT "[waiting, stack not known]"
 
 /* Appends the name. */
 int wait_text(const struct wait *wait, struct buf *out);

@@ -19,6 +19,7 @@
 #include "os/feature.h"
 #include "os/proc.h"
 #include "os/syscall.h"
+#include "probe/rest.h"
 #include "uncoil.skel.h"
 
 #define DRAIN_BATCH      1024
@@ -392,6 +393,11 @@ void sampler__flip(struct sampler *s)
 	ticks_pass();
 }
 
+uint32_t sampler__table(const struct sampler *s)
+{
+	return s->skel->bss->counts_active;
+}
+
 int sampler__drain(struct sampler *s,
 		   int (*fn)(void *ctx, const struct count_key *key, const struct count_val *val),
 		   void *ctx)
@@ -430,50 +436,6 @@ out:
 	return err;
 }
 
-/* The rest of one thread, as if it were switched now. What it still waits for may be the run queue
- * too; that shows only when it runs again. */
-static int thread_finish(struct sampler *s, pid_t tid, struct thread_seen *thread,
-			 int (*count)(void *ctx, const struct count_key *key,
-				      const struct count_val *val),
-			 void *ctx)
-{
-	struct count_key key = { .thread = thread->serial, .image = thread->image };
-	uint64_t since = thread->since_ns > s->skel->bss->start_ns ? thread->since_ns
-								   : s->skel->bss->start_ns;
-	uint64_t end = s->end_ns ? s->end_ns : now_ns();
-	uint64_t rest = end > since ? end - since : 0, runq, exec, delay;
-	bool known = sampler__task_times(tid, &exec, &delay);
-	struct count_val val = {};
-	int err = 0;
-
-	if (thread->over_ns) {
-		runq = known ? delay - thread->run_delay : 0;
-		if (runq > thread->over_ns)
-			runq = thread->over_ns;
-		val.count = 1;
-		val.wait_ns = thread->over_ns - runq;
-		val.runq_ns = runq;
-		key.hash = thread->over_hash;
-		thread->times.wait_ns += val.wait_ns;
-		thread->times.runq_ns += val.runq_ns;
-		if (key.hash)
-			err = count(ctx, &key, &val);
-	}
-	if (!thread->is_off) {
-		thread->times.cpu_ns += rest;
-		return err;
-	}
-	val.count = 1;
-	val.wait_ns = rest;
-	val.runq_ns = 0;
-	key.hash = thread->hash;
-	thread->times.wait_ns += rest;
-	/* has it run before the start, after it was seen asleep? Then it waits somewhere else */
-	if (!thread->since_ns && (!known || exec != thread->exec_ns))
-		key.hash = 0;
-	return err ?: key.hash ? count(ctx, &key, &val) : 0;
-}
-
 /* A thread's entry at one moment: the kernel side may write to it meanwhile. */
 static bool thread_read(const struct sampler *s, uint32_t tid, struct thread_seen *ret_thread)
 {
@@ -510,24 +472,24 @@ int sampler__threads(const struct sampler *s,
 
 struct finish {
 	struct sampler *sampler;
-	int (*count)(void *ctx, const struct count_key *key, const struct count_val *val);
-	int (*times)(void *ctx, const struct thread_seen *thread);
-	void *ctx;
+	const struct rest_to *to;
 };
 
 static int thread_end(void *ctx, pid_t tid, struct thread_seen *thread)
 {
-	struct finish *f = ctx;
+	const struct finish *f = ctx;
+	struct sampler *s = f->sampler;
+	struct rest rest = { .start_ns = s->skel->bss->start_ns,
+			     .end_ns = s->end_ns ? s->end_ns : now_ns(),
+			     .is_end = s->end_ns };
 
-	return thread_finish(f->sampler, tid, thread, f->count, f->ctx) ?: f->times(f->ctx, thread);
+	rest.known = sampler__task_times(tid, &rest.exec_ns, &rest.delay_ns);
+	return rest_give(&rest, tid, thread, f->to);
 }
 
-int sampler__finish(struct sampler *s,
-		    int (*count)(void *ctx, const struct count_key *key,
-				 const struct count_val *val),
-		    int (*times)(void *ctx, const struct thread_seen *thread), void *ctx)
+int sampler__finish(struct sampler *s, const struct rest_to *to)
 {
-	struct finish finish = { s, count, times, ctx };
+	struct finish finish = { s, to };
 
 	return s->options.switches ? sampler__threads(s, thread_end, &finish) : 0;
 }

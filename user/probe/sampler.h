@@ -20,6 +20,7 @@
 #include "shared.h"
 
 struct err;
+struct rest_to;
 struct sampler;
 
 /* Images that user space numbers; those of forks and execs begin above (SERIAL_CPU_BITS in bpf/). */
@@ -77,6 +78,9 @@ int sampler__consume(struct sampler *s, int (*fn)(void *ctx, void *data, size_t 
  * sampler__drain(). */
 void sampler__flip(struct sampler *s);
 
+/* Which table that is: 0 or 1. */
+uint32_t sampler__table(const struct sampler *s);
+
 /* Takes the counts out of the table that is not in use: fn gets each (thread, stack) with its
  * count, once, until it returns non-zero (returned). */
 int sampler__drain(struct sampler *s,
@@ -86,14 +90,10 @@ int sampler__drain(struct sampler *s,
 /* Should they be taken out now, because their table fills up? */
 bool sampler__drain_due(const struct sampler *s);
 
-/* After sampler__stop() and the drains: what is still to be counted of threads that live. Gives
- * each one's unfinished wait to `count` (wait_ns and runq_ns set) and its times to `times`, until
- * one returns non-zero (returned). Before sampler__stop(): the same as if it ended now; nothing is
- * changed, and a thread may come twice. */
-int sampler__finish(struct sampler *s,
-		    int (*count)(void *ctx, const struct count_key *key,
-				 const struct count_val *val),
-		    int (*times)(void *ctx, const struct thread_seen *thread), void *ctx);
+/* After sampler__stop() and the drains: gives what is still to be counted of threads that live
+ * (probe/rest.h), until it is not taken (returned). Before sampler__stop(): the same as if it ended
+ * now; nothing is changed, and a thread may come twice. */
+int sampler__finish(struct sampler *s, const struct rest_to *to);
 
 /* Gives what the kernel side remembers of each thread to fn, until it returns non-zero (returned).
  * While it runs a thread may come twice. */

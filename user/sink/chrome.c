@@ -10,7 +10,10 @@
  *	a CPU profile ("P": Profile, ProfileChunk), as V8 writes it: Perfetto (trace processor, json
  *		importer), Chrome's DevTools, the Firefox profiler, speedscope
  *
- * So it is the last: samples stay samples. One profile a thread, one chunk a profile:
+ * So it is the last: samples stay samples. Waits do have a duration, and are slices, those of a thread
+ * one after the other: {"ph":"X","cat":"wait","name":"[lock]",…,"ts":S,"dur":D,"args":{"stack":["main
+ * (app.py:3)",…]}}, the outermost frame first; "open": true if it was not over at the recording's end.
+ * Each thread's own times are in order. One profile a thread, one chunk a profile:
  *
  *	{"ph":"P","name":"Profile","id":"0x1","pid":42,"tid":42,"ts":S,"args":{"data":{"startTime":S}}}
  *	{"ph":"P","name":"ProfileChunk","id":"0x1",…,"args":{"data":{"cpuProfile":{
@@ -43,8 +46,8 @@ struct trace {
 	struct buf text;
 	struct index nodes; /* the current thread's: report nodes with an id */
 	uint64_t root;      /* its root's id; those of `nodes` follow */
-	uint64_t *order;    /* events by thread, each thread's in order of time */
-	uint64_t *begin;    /* by thread: where its events begin in `order`; one more for the end */
+	uint64_t *order;    /* samples by thread, each thread's in order of time */
+	uint64_t *begin; /* by thread: where its samples begin in `order`; one more for the end */
 	const struct report_node **path; /* nodes that are to be written */
 	size_t path_cap;
 	const char *before; /* the next event */
@@ -65,7 +68,7 @@ static bool is_frame(const struct report_node *node)
 	       node->kind != FRAME_THREAD;
 }
 
-/* Sorts the events by thread, by counting. */
+/* Sorts the samples by thread, by counting. */
 static int events_order(struct trace *t)
 {
 	const struct report *report = t->report;
@@ -78,11 +81,13 @@ static int events_order(struct trace *t)
 		return -ENOMEM;
 	at = t->begin + 1; /* counts, then where each thread's next one goes, at last its end */
 	for (i = 0; i < report->event_cnt; i++)
-		at[report->events[i].thread + 1]++;
+		if (report->events[i].kind == REPORT_EVENT_SAMPLE)
+			at[report->events[i].thread + 1]++;
 	for (thread = 1; thread <= report->thread_cnt; thread++)
 		at[thread] += at[thread - 1];
 	for (i = 0; i < report->event_cnt; i++)
-		t->order[at[report->events[i].thread]++] = i;
+		if (report->events[i].kind == REPORT_EVENT_SAMPLE)
+			t->order[at[report->events[i].thread]++] = i;
 	return 0;
 }
 
@@ -129,10 +134,27 @@ static void put_node(struct trace *t, const struct report_node *node)
 		node->line > 0 ? node->line - 1 : -1);
 }
 
+static int path_room(struct trace *t, size_t depth)
+{
+	const struct report_node **grown;
+	size_t cap = t->path_cap ? t->path_cap : 64;
+
+	while (cap < depth)
+		cap *= 2;
+	if (cap > t->path_cap) {
+		grown = realloc(t->path, cap * sizeof(*grown));
+		if (!grown)
+			return t->err = -ENOMEM;
+		t->path = grown;
+		t->path_cap = cap;
+	}
+	return 0;
+}
+
 /* Writes the nodes from the root to `leaf` that this thread has not had yet, parents first. */
 static void put_path(struct trace *t, const struct report_node *leaf)
 {
-	const struct report_node *node, **grown;
+	const struct report_node *node;
 	size_t depth = 0;
 	bool fresh;
 
@@ -140,15 +162,8 @@ static void put_path(struct trace *t, const struct report_node *leaf)
 		index_of(&t->nodes, &node, sizeof(node), &fresh);
 		if (!fresh)
 			break;
-		if (depth == t->path_cap) {
-			t->path_cap = t->path_cap ? t->path_cap * 2 : 64;
-			grown = realloc(t->path, t->path_cap * sizeof(*grown));
-			if (!grown) {
-				t->err = -ENOMEM;
-				return;
-			}
-			t->path = grown;
-		}
+		if (path_room(t, depth + 1))
+			return;
 		t->path[depth++] = node;
 	}
 	while (depth-- > 0)
@@ -202,9 +217,63 @@ static void put_thread(struct trace *t, uint32_t index)
 	index_done(&t->nodes);
 }
 
+/* Microseconds, to the nanosecond. */
+static void put_us(struct trace *t, const char *name, uint64_t ns)
+{
+	fprintf(t->out, ",\"%s\":%" PRIu64 ".%03u", name, ns / 1000, (unsigned int)(ns % 1000));
+}
+
+static void put_stack(struct trace *t, const struct report_node *leaf)
+{
+	const struct report_node *node;
+	size_t depth = 0, at;
+	struct buf text;
+
+	for (node = leaf; node && is_frame(node); node = node->parent)
+		depth++;
+	if (path_room(t, depth))
+		return;
+	at = depth;
+	for (node = leaf; at; node = node->parent)
+		t->path[--at] = node;
+	fputs("\"stack\":[", t->out);
+	buf_init(&text, TEXT_MAX_BYTES);
+	for (at = 0; at < depth; at++) {
+		node = t->path[at];
+		buf_clear(&text);
+		buf_str(&text, node->func);
+		if (node->file[0])
+			buf_fmt(&text, node->line > 0 ? " (%s:%d)" : " (%s)", node->file,
+				node->line);
+		if (at)
+			fputc(',', t->out);
+		put_string(t, buf_text(&text));
+	}
+	fputc(']', t->out);
+	if (text.err)
+		t->err = -ENOMEM;
+	buf_done(&text);
+}
+
+static void put_wait(struct trace *t, const struct report_event *event)
+{
+	const struct report_thread *thread = &t->report->threads[event->thread];
+
+	put_comma(t);
+	fputs("{\"ph\":\"X\",\"cat\":\"wait\",\"name\":", t->out);
+	put_string(t, event->name);
+	fprintf(t->out, ",\"pid\":%" PRId32 ",\"tid\":%" PRId32, thread->pid, thread->tid);
+	put_us(t, "ts", event->ts_ns);
+	put_us(t, "dur", event->duration_ns);
+	fputs(",\"args\":{", t->out);
+	put_stack(t, event->leaf);
+	fputs(event->open ? ",\"open\":true}}" : "}}", t->out);
+}
+
 static void put_trace(struct trace *t)
 {
 	const struct report *report = t->report;
+	uint64_t at;
 	uint32_t i;
 
 	fputs("{\"displayTimeUnit\":\"ms\",\"traceEvents\":[", t->out);
@@ -214,6 +283,9 @@ static void put_trace(struct trace *t)
 	}
 	for (i = 0; i < report->thread_cnt && !t->err; i++)
 		put_thread(t, i);
+	for (at = 0; at < report->event_cnt && !t->err; at++)
+		if (report->events[at].kind == REPORT_EVENT_WAIT)
+			put_wait(t, &report->events[at]);
 	fprintf(t->out,
 		"],\n\"otherData\":{\"clock\":\"CLOCK_MONOTONIC\",\"start_us\":%" PRIu64
 		",\"start_unix_us\":%" PRId64 ",\"uncoil\":",
