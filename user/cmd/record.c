@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "cmd/budget.h"
 #include "cmd/cmd.h"
 #include "cmd/recording.h"
 #include "cmd/rotate.h"
@@ -19,7 +20,6 @@
 #include "model/report.h"
 #include "probe/sampler.h"
 
-#define POLL_MS     20
 #define PROGRESS_NS 250000000ULL
 
 static void progress(struct recording *r, bool last)
@@ -105,11 +105,13 @@ static int recording_run(struct recording *r)
 
 	while (!code && !recording_signal()) {
 		now = recording_clock_ns(CLOCK_MONOTONIC);
-		wait = POLL_MS;
+		wait = r->look_ms;
 		if (end_ns && now >= end_ns)
 			break;
-		if (end_ns && end_ns - now < POLL_MS * 1000000ULL)
+		if (end_ns && end_ns - now < wait * 1000000ULL)
 			wait = (end_ns - now) / 1000000 + 1;
+		if (r->rotate && turn_ns - now < wait * 1000000ULL)
+			wait = (turn_ns - now) / 1000000 + 1;
 		code = recording_step(r, wait, &over);
 		if (over)
 			break;
@@ -173,6 +175,7 @@ static void begin_tell(const struct recording *r)
 	if (o->rate_hz)
 		fprintf(stderr, ", at %u Hz", o->rate_hz);
 	fprintf(stderr, "; Ctrl-C ends it\n");
+	budget_warn(r);
 }
 
 int cmd_record(int argc, char **argv)

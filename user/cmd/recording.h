@@ -19,6 +19,7 @@
 #include "cmd/answer.h"
 #include "cmd/child.h"
 #include "cmd/options.h"
+#include "model/overhead.h"
 #include "model/record.h"
 
 struct recording {
@@ -40,6 +41,9 @@ struct recording {
 	uint32_t part_cnt;                         /* parts that are written */
 	bool failed;                               /* and what failed was told */
 	bool lost;                                 /* something was, in one of them */
+	struct overhead overhead;                  /* (cmd/budget.h) */
+	uint32_t rate_wanted;                      /* the default one, where a lower one is taken */
+	int look_ms;                               /* between two looks into the ring */
 	uint64_t progress_ns;                      /* when it was last printed */
 	bool is_terminal;
 	bool interrupted;

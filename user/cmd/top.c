@@ -14,6 +14,7 @@
 
 #include "base/buf.h"
 #include "base/secret.h"
+#include "cmd/budget.h"
 #include "cmd/cmd.h"
 #include "cmd/recording.h"
 #include "cmd/screen.h"
@@ -178,8 +179,6 @@ int cmd_top(int argc, char **argv)
 	code = screen_require(&r->err);
 	if (code)
 		return cmd_fail("top", &r->err);
-	snprintf(t.how, sizeof(t.how), "%s, %u Hz", options_mode_text(r->options.mode),
-		 r->options.rate_hz);
 	t.target = target_text(&r->options);
 	code = top_view__init(&t.view);
 	if (code || !t.target)
@@ -187,6 +186,10 @@ int cmd_top(int argc, char **argv)
 	recording_signals(); /* until the screen's */
 	if (!code)
 		code = recording_start(r);
+	snprintf(t.how, sizeof(t.how), "%s, %u Hz", options_mode_text(r->options.mode),
+		 r->options.rate_hz);
+	if (!code)
+		budget_warn(r);
 	if (!code && !recording_signal())
 		code = screen_begin(&r->err);
 	if (!code && !recording_signal())
