@@ -12,19 +12,25 @@
 
 #define LOOK_MS 20
 
+static void calibrate(struct recording *r)
+{
+	struct calibration tick;
+
+	if (!calibrate_tick(&tick))
+		r->overhead.bare_ns = tick.tick_ns;
+}
+
 void budget_begin(struct recording *r)
 {
 	struct options *o = &r->options;
-	struct calibration tick = {};
 	double expected;
 
 	r->look_ms = LOOK_MS;
 	r->overhead.bound = o->max_overhead;
-	if (!o->rate_hz)
-		return; /* nothing is sampled */
-	if (!calibrate_tick(&tick))
-		r->overhead.bare_ns = tick.tick_ns;
-	if (o->rate_given || !o->max_overhead || !r->overhead.bare_ns)
+	if (!o->rate_hz || o->rate_given || !o->max_overhead)
+		return; /* the rate is what it is */
+	calibrate(r);
+	if (!r->overhead.bare_ns)
 		return;
 	expected = overhead_expected(o->rate_hz, r->overhead.bare_ns, o->max_overhead);
 	if (expected * 1e6 <= o->max_overhead)
@@ -72,6 +78,8 @@ void budget_started(struct recording *r)
 {
 	struct overhead_sums sums;
 
+	if (r->options.rate_hz && !r->overhead.bare_ns)
+		calibrate(r);
 	if (!sums_read(r, false, &sums))
 		overhead_start(&r->overhead, recording_clock_ns(CLOCK_MONOTONIC), &sums);
 }

@@ -9,10 +9,11 @@
 
 struct recording;
 
-/* Calibrates; lowers the rate to what the bound allows, unless -r was given. Takes 2 ms. */
+/* Unless -r was given: calibrates (1 ms), and lowers the rate to what the bound allows. */
 void budget_begin(struct recording *r);
 
-/* Once all is attached and runs: what came before was the start. */
+/* Once all is attached and runs: what came before was the start. Calibrates if that was not done yet:
+ * a rate that is given need not wait for it. */
 void budget_started(struct recording *r);
 
 /* Says if the rate is lower than usual, or dearer than the bound. */

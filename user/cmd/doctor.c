@@ -136,8 +136,8 @@ static void costs(void)
 	}
 	snprintf(
 		text, sizeof(text),
-		"%.1f us (%u of them, nine in ten from %.1f to %.1f), and about %.1f us to walk 21 "
-		"frames",
+		"%.1f us (%u of them, nine in ten from %.1f to %.1f); and a walk: 1 to 10 us, %.0f "
+		"assumed",
 		tick.tick_ns / 1e3, tick.cnt, tick.low / 1e3, tick.high / 1e3,
 		(overhead_tick_ns(tick.tick_ns) - tick.tick_ns) / 1e3);
 	row("", "a tick", text);

@@ -5,7 +5,7 @@
  * What is not known before a recording, and assumed: measured on the machines that this was made on
  * (docs/performance.md), where a bare tick is 6 us and more. Where that is less, these are too.
  */
-#define WALK_NS     2200 /* the program, on a stack of 21 functions */
+#define WALK_NS     4000 /* the program: 1 to 10 us, by depth and by how cold the caches are */
 #define OWN_TICK_NS 300  /* uncoil's own CPU time, for each sample */
 #define OWN_LOOKS   2000 /* and for looking 50 times a second: in millionths of a CPU */
 

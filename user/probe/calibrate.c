@@ -2,12 +2,12 @@
 /*
  * What does a tick of the timer cost the thread that it interrupts? By far the most of it is not
  * uncoil's program but the way into the interrupt and out of it, and setting the timer anew; in a
- * virtual machine each of these may be an exit to the hypervisor. 1 us on bare metal, 6 to 24 us in
- * the machines that this was made on: it has to be measured where it is paid.
+ * virtual machine each of these may be an exit to the hypervisor. 6 to 24 us were seen in
+ * virtual machines; it has to be measured where it is paid.
  *
  * The estimator. One could let a thread do a fixed work with and without the timer, in turns, and
  * compare the work done per CPU time. That is a small difference of two large numbers: with a
- * thousand ticks in 100 ms it was good to 10 %, with forty in 4 ms it was anything from 2 to 18 us
+ * thousand ticks in 200 ms it was good to 10 %, with forty in 4 ms it was anything from 2 to 18 us
  * where 6 was right. So the interrupts are looked at one by one instead. A thread that does nothing
  * but read the clock sees each as a gap between two readings, and the gap is the cost itself, with
  * no need of a run without the timer:
@@ -15,18 +15,19 @@
  *	reading     29 ns, 29 ns, 29 ns, 6.0 us, 29 ns, 29 ns …
  *	                                 ^ a tick
  *
- * The median of 32 gaps, 2 ms, is what is told: of twenty of them, with ten runnable threads on two
- * CPUs, the lowest was 5.5 us, the highest 8.1 and fifteen lay between 6.4 and 6.8, because what else
- * makes gaps does not move a median: the scheduler's own tick (every 4 ms), other interrupts, another
- * thread that is given the CPU (milliseconds, one gap), a hypervisor that takes it away. By work done
- * per CPU time, over seconds, the same ticks cost 5.2 to 6.5 us. The clock is CLOCK_MONOTONIC: kernels
- * with CONFIG_IRQ_TIME_ACCOUNTING leave interrupts out of a thread's CPU time, and the cost would be 0.
+ * The median of 24 gaps, little more than 1 ms, is what is told. Of forty of them, with ten runnable
+ * threads on two CPUs, the lowest was 5.5 us, the highest 7.2, and 36 lay between 6.3 and 6.9, because
+ * what else makes gaps does not move a median: the scheduler's own tick (every 4 ms), other
+ * interrupts, another thread that is given the CPU (milliseconds, one gap), a hypervisor that takes it
+ * away. By work done per CPU time, over seconds, the same ticks cost 5.2 to 6.8 us. The clock is
+ * CLOCK_MONOTONIC: kernels with CONFIG_IRQ_TIME_ACCOUNTING leave interrupts out of a thread's CPU
+ * time, and the cost would be 0.
  *
- * What it does not see: a tick also pushes other things out of the caches, and finds its own gone if
- * it comes rarely. Both make a tick of a real program dearer than one of this loop, at 10 kHz up to
- * a half. A tick at 99 Hz was seen to take half as much again; there it matters little.
+ * What it does not see: a tick also pushes other things out of the caches, and finds its own gone if it
+ * comes rarely. Both make a tick of a real program dearer than one of this loop. At 10 kHz the whole
+ * estimate was 13.4 % where the target's speed, paired, said 14.9 (`make bench`, part `overhead`).
  *
- * Like sampler.c: CLOCK_CPU as a per-thread software event; no program on it (an empty one is 50 ns).
+ * The event is that of sampler.c, without a program on it (an empty one is 50 ns more).
  */
 #include "probe/calibrate.h"
 
@@ -40,7 +41,7 @@
 #include <unistd.h>
 
 #define PERIOD_NS  50000
-#define GAPS       32
+#define GAPS       24
 #define GAPS_MIN   8        /* a median of fewer is none */
 #define ENOUGH_NS  20000000 /* by then GAPS_MIN will do: others want this CPU */
 #define TIMEOUT_NS 200000000

@@ -12,7 +12,7 @@ struct calibration {
 	uint32_t took_ns;   /* how long it took */
 };
 
-/* Takes 2 ms of CPU time. -errno: there is no such timer; -ETIME: no ticks were seen. */
+/* Takes 1 ms of CPU time. -errno: there is no such timer; -ETIME: no ticks were seen. */
 int calibrate_tick(struct calibration *ret);
 
 #endif
