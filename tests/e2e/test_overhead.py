@@ -17,11 +17,11 @@ WARNING = (r"^warning: (\d+) Hz would cost about ([\d.]+) % of the processes' CP
 LOWER = (r"^(\d+) Hz would cost about [\d.]+ % of the processes' CPU time \([\d.]+ us a tick\), more than "
          r"--max-overhead ([\d.]+); (\d+) Hz is taken instead; -r sets it$")
 TOLD = re.compile(
-    r"overhead: (?:less than|about) (?P<share>[\d.]+) % of the processes' CPU time \(estimated: "
-    r"(?:(?P<ticks>[\d,]+) ticks? of (?P<tick_us>[\d.]+) us, )?"
+    r"overhead: (?:less than|about) (?P<share>[\d.]+) % of the processes' (?P<cpu>[\d.]+ (?:ms|s)) of CPU time "
+    r"\(estimated: (?:(?P<ticks>[\d,]+) ticks? of (?P<tick_us>[\d.]+) us, )?"
     r"(?:(?P<switches>[\d,]+) switch(?:es)? of (?P<switch_us>[\d.]+) us, )?"
-    r"(?P<own>[\d.]+ (?:us|ms|s)) of uncoil's own, of (?P<cpu>[\d.]+ (?:ms|s))\)(?:, and [\d.]+ ms to start)?"
-    r"(?:; worst 5 s: (?:less than )?[\d.]+ %)?(?:; that is more than --max-overhead (?P<bound>[\d.]+))?")
+    r"(?P<own>[\d.]+ (?:us|ms|s)) of uncoil's own(?:; [\d.]+ ms to start)?\)"
+    r"(?:; worst 5 s: (?:less than )?[\d.]+ %)?(?:; more than --max-overhead (?P<bound>[\d.]+))?")
 UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1}  # of time
 
 

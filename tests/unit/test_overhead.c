@@ -63,6 +63,7 @@ static void the_worst_five_seconds(void **state)
 		overhead_look(&o, 7 + i * SECOND, &sums);
 		assert_true(i < 5 ? o.worst == 0 : o.worst > 0);
 	}
+	assert_true(overhead_so_far(&o) > .00334 && overhead_so_far(&o) < .00336);
 	record = overhead_part(&o, &sums);
 	assert_int_equal(record.worst, (3 * 10000 + 2 * 1000) / 5 + 1000);
 	assert_int_equal(record.ticks, 17 * 100 + 3 * 1000);
@@ -164,26 +165,26 @@ static void what_it_says(void **state)
 
 	(void)state;
 	assert_says(NULL, "");
-	assert_says(&record, "about 0.38 % of the processes' CPU time (estimated: 1,990 ticks of "
-			     "8.3 us, 21 ms of uncoil's own, of 10 s), and 35 ms to start; "
+	assert_says(&record, "about 0.38 % of the processes' 10 s of CPU time (estimated: 1,990 "
+			     "ticks of 8.3 us, 21 ms of uncoil's own; 35 ms to start); "
 			     "worst 5 s: 0.4 %");
 	record.bound = 3000;
 	record.worst = record.start_ns = 0;
 	record.switches = 1;
 	record.switch_ns = 700;
-	assert_says(&record, "about 0.38 % of the processes' CPU time (estimated: 1,990 ticks of "
-			     "8.3 us, 1 switch of 0.7 us, 21 ms of uncoil's own, of 10 s); that is "
-			     "more than --max-overhead 0.3");
+	assert_says(&record, "about 0.38 % of the processes' 10 s of CPU time (estimated: 1,990 "
+			     "ticks of 8.3 us, 1 switch of 0.7 us, 21 ms of uncoil's own); more "
+			     "than --max-overhead 0.3");
 	record = (struct record_overhead){
 		.cpu_ns = 12 * MS, .own_ns = 250 * MS, .ticks = 1, .tick_ns = 3000, .bound = 10000
 	};
 	assert_says(&record,
-		    "not worth a share, so little CPU time did the processes use (1 tick of 3 us, "
-		    "250 ms of uncoil's own, of 12 ms); without the timer's interrupt, which could "
-		    "not be measured");
+		    "not worth a share of the processes' 12 ms of CPU time (estimated: 1 tick of 3 "
+		    "us, 250 ms of uncoil's own); without the timer's interrupt, which could not "
+		    "be measured");
 	record = (struct record_overhead){ .cpu_ns = 2 * SECOND, .own_ns = 10000 };
-	assert_says(&record, "less than 0.01 % of the processes' CPU time (estimated: 10 us "
-			     "of uncoil's own, of 2 s)");
+	assert_says(&record, "less than 0.01 % of the processes' 2 s of CPU time (estimated: 10 us "
+			     "of uncoil's own)");
 }
 
 static void a_record_that_does_not_hold(void **state)

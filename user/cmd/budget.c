@@ -46,7 +46,7 @@ void budget_warn(const struct recording *r)
 	uint32_t bare = r->overhead.bare_ns, bound = o->max_overhead;
 	double expected = overhead_expected(rate, bare, bound);
 
-	if (o->quiet || !bare || !bound || expected * 1e6 <= bound)
+	if (!bare || !bound || expected * 1e6 <= bound)
 		return;
 	fprintf(stderr,
 		"%s%u Hz would cost about %.2g %% of the processes' CPU time (%.1f us a tick), more "

@@ -26,6 +26,7 @@ static void progress(struct recording *r, bool last)
 {
 	uint64_t now = recording_clock_ns(CLOCK_MONOTONIC), stats[STAT_MAX], lost = 0;
 	bool waits = record_mode_waits(r->options.mode);
+	double share;
 	int stat;
 
 	if (!r->is_terminal || r->options.quiet || (!last && now - r->progress_ns < PROGRESS_NS))
@@ -35,10 +36,13 @@ static void progress(struct recording *r, bool last)
 		return;
 	for (stat = STAT_DROP_FIRST; stat < STAT_MAX; stat++)
 		lost += stats[stat];
-	fprintf(stderr, "\r\033[K%.1f s, %" PRIu64 " %s, %u stacks, %" PRIu64 " lost%s",
+	fprintf(stderr, "\r\033[K%.1f s, %" PRIu64 " %s, %u stacks, %" PRIu64 " lost",
 		(now - r->start_ns) / 1e9, stats[waits ? STAT_WAITS : STAT_SAMPLES],
-		waits ? "waits" : "samples", profile__stacks(r->profile), lost,
-		last ? "\n" : " (Ctrl-C ends it)");
+		waits ? "waits" : "samples", profile__stacks(r->profile), lost);
+	share = overhead_so_far(&r->overhead);
+	if (share > 0)
+		fprintf(stderr, ", overhead %.1f %%", share * 100);
+	fputs(last ? "\n" : " (Ctrl-C ends it)", stderr);
 }
 
 /* Says what went wrong, and what stands nevertheless. */

@@ -106,6 +106,16 @@ int overhead_wait(const struct overhead *o, int wait_ms)
 	return wait_ms < WAIT_MIN ? WAIT_MIN : wait_ms > WAIT_MAX ? WAIT_MAX : wait_ms;
 }
 
+double overhead_so_far(const struct overhead *o)
+{
+	struct overhead_sums sums;
+
+	if (o->look_cnt < 2)
+		return 0;
+	sums = less(&o->looks[(o->look_cnt - 1) % (OVERHEAD_SPAN + 1)], &o->begin);
+	return sums.cpu_ns ? cost_ns(&sums, o->bare_ns) / sums.cpu_ns : 0;
+}
+
 struct record_overhead overhead_part(struct overhead *o, const struct overhead_sums *sums)
 {
 	struct overhead_sums part = less(sums, &o->begin);

@@ -63,6 +63,9 @@ void overhead_look(struct overhead *o, uint64_t now_ns, const struct overhead_su
  * second: it must not use up the bound by looking at a process that does nothing. */
 int overhead_wait(const struct overhead *o, int wait_ms);
 
+/* The share from this part's beginning to the last look; 0: it cannot be told yet. */
+double overhead_so_far(const struct overhead *o);
+
 /* This part's record; then the next part begins. */
 struct record_overhead overhead_part(struct overhead *o, const struct overhead_sums *sums);
 

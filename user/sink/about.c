@@ -106,21 +106,22 @@ int about_overhead(const struct report *report, struct buf *out)
 	if (is_share) {
 		buf_str(out, o->share < LEAST ? "" : "about ");
 		add_percent(out, o->share);
-		buf_str(out, " of the processes' CPU time (estimated: ");
+		buf_str(out, " of the processes' ");
 	} else {
-		buf_str(out, "not worth a share, so little CPU time did the processes use (");
+		buf_str(out, "not worth a share of the processes' ");
 	}
+	add_time(out, o->cpu_ns);
+	buf_str(out, " of CPU time (estimated: ");
 	add_each(out, o->ticks, "tick", "ticks", o->tick_ns);
 	add_each(out, o->switches, "switch", "switches", o->switch_ns);
 	add_time(out, o->own_ns);
-	buf_str(out, " of uncoil's own, of ");
-	add_time(out, o->cpu_ns);
-	buf_str(out, ")");
+	buf_str(out, " of uncoil's own");
 	if (o->start_ns) {
-		buf_str(out, ", and ");
+		buf_str(out, "; ");
 		add_time(out, o->start_ns);
 		buf_str(out, " to start");
 	}
+	buf_str(out, ")");
 	if (o->ticks && !o->bare_known)
 		buf_str(out, "; without the timer's interrupt, which could not be measured");
 	if (!is_share)
@@ -130,7 +131,7 @@ int about_overhead(const struct report *report, struct buf *out)
 		add_percent(out, o->worst);
 	}
 	if (o->bound > 0 && o->share > o->bound)
-		buf_fmt(out, "; that is more than --max-overhead %g", o->bound * 100);
+		buf_fmt(out, "; more than --max-overhead %g", o->bound * 100);
 	return out->err;
 }
 
