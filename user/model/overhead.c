@@ -63,7 +63,8 @@ static double cost_ns(const struct overhead_sums *sums, uint32_t bare_ns)
 void overhead_start(struct overhead *o, uint64_t now_ns, const struct overhead_sums *sums)
 {
 	o->start_ns = sums->own_ns;
-	o->begin = *sums;
+	o->begin =
+		(struct overhead_sums){ .own_ns = sums->own_ns }; /* some ticks have come already */
 	overhead_look(o, now_ns, sums);
 }
 
