@@ -44,6 +44,13 @@ static __always_inline struct serials *serials_here(void)
 	return bpf_map_lookup_elem(&serials, &zero);
 }
 
+static __always_inline struct cost *cost_here(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&costs, &zero);
+}
+
 /* The next number after `count`, unlike any other CPU's. */
 static __always_inline __u32 serial_next(__u32 *count)
 {

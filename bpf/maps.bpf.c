@@ -11,6 +11,7 @@ struct stats_map stats SEC(".maps");
 struct scratches_map scratches SEC(".maps");
 struct code_scratches_map code_scratches SEC(".maps");
 struct serials_map serials SEC(".maps");
+struct costs_map costs SEC(".maps");
 
 const volatile __u64 hash_seed = 0;
 const volatile __u32 follow_children = 0;
@@ -20,6 +21,7 @@ const volatile __u32 timeline = 0;
 const volatile __u32 ring_wake_bytes = 0;
 const volatile __u32 trace_switches = 0;
 const volatile __u32 holder_only = 0;
+const volatile __u32 ticks_per_timed = 1;
 const volatile __u8 syscalls[SYSCALLS_MAX] = {};
 
 __u32 ready = 0;

@@ -122,6 +122,13 @@ struct code_scratches_map {
 	__type(value, struct ev_code);
 };
 
+struct costs_map {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct cost);
+};
+
 extern struct ring_map ring SEC(".maps");
 extern struct procs_map procs SEC(".maps");
 extern struct threads_map threads SEC(".maps");
@@ -132,6 +139,7 @@ extern struct stats_map stats SEC(".maps");
 extern struct scratches_map scratches SEC(".maps");
 extern struct code_scratches_map code_scratches SEC(".maps");
 extern struct serials_map serials SEC(".maps");
+extern struct costs_map costs SEC(".maps");
 
 /* set before load, constant afterwards */
 extern const volatile __u64 hash_seed; /* random per recording: a target cannot aim at collisions */
@@ -142,6 +150,7 @@ extern const volatile __u32 timeline;        /* an event for each sample, with i
 extern const volatile __u32 ring_wake_bytes; /* unread bytes at which the reader is woken */
 extern const volatile __u32 trace_switches;  /* switch.bpf.c is attached */
 extern const volatile __u32 holder_only;     /* only ticks of the thread that holds the GIL count */
+extern const volatile __u32 ticks_per_timed; /* one tick in so many is timed; a power of two */
 
 extern const volatile __u8 syscalls[SYSCALLS_MAX]; /* enum syscall_kind */
 

@@ -24,8 +24,7 @@ static __always_inline bool holds_gil(const struct scratch *s, __u64 tstate)
 	       locked == 1;
 }
 
-SEC("perf_event")
-int on_tick(struct bpf_perf_event_data *ctx)
+static __always_inline int tick(struct bpf_perf_event_data *ctx)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 	__u64 id = bpf_get_current_pid_tgid(), tstate, sp;
@@ -34,8 +33,6 @@ int on_tick(struct bpf_perf_event_data *ctx)
 	struct scratch *s;
 	struct proc *proc;
 
-	if (!ready)
-		return 0;
 	proc = bpf_map_lookup_elem(&procs, &tgid);
 	if (!proc)
 		return 0;
@@ -69,5 +66,26 @@ int on_tick(struct bpf_perf_event_data *ctx)
 	stat_add(STAT_SAMPLES);
 	s->hash = check_mix(s->hash, s->stack.flags);
 	stack_count(s, 1);
+	return 0;
+}
+
+SEC("perf_event")
+int on_tick(struct bpf_perf_event_data *ctx)
+{
+	struct cost *cost;
+	__u64 begin = 0;
+
+	if (!ready)
+		return 0;
+	cost = cost_here();
+	if (!cost)
+		return drop(STAT_DROP_SCRATCH);
+	if (!(cost->ticks++ & (ticks_per_timed - 1)))
+		begin = bpf_ktime_get_ns();
+	tick(ctx);
+	if (begin) {
+		cost->ticks_ns += bpf_ktime_get_ns() - begin;
+		cost->ticks_timed++;
+	}
 	return 0;
 }

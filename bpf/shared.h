@@ -167,6 +167,19 @@ struct count_val {
 	__u32 pending; /* not 0: its frames' code objects are not all shipped yet */
 };
 
+/* costs map: what the programs took of the threads that they interrupted, on one CPU. Reading the clock
+ * twice is not free either, so only one run in so many is timed (`ticks_per_timed`). */
+#define SWITCHES_PER_TIMED 16 /* a power of two */
+struct cost {
+	__u64 ticks;       /* runs of the timer's program, whatever came of them */
+	__u64 ticks_timed; /* of these, */
+	__u64 ticks_ns;    /* and what they took together */
+	__u64 switches;    /* to or from a thread that is followed */
+	__u64 switches_timed;
+	__u64 switches_ns;
+	__u64 cpu_ns; /* that threads which are followed were on the CPU, until they left it */
+};
+
 /* codes map: which code objects were shipped. */
 struct code_key {
 	__u64 code;

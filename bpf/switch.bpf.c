@@ -218,34 +218,42 @@ static __always_inline void switch_unheard(struct thread_seen *thread, struct ta
 	thread->over_start_ns = thread->is_off ? since : since + cpu;
 }
 
-static __always_inline void thread_leaves(struct task_struct *task, bool preempt, __u64 now)
+/* Is this thread followed? */
+static __always_inline bool thread_leaves(struct task_struct *task, bool preempt, __u64 now)
 {
 	__u32 tgid = task->tgid, tid = task->pid, zero = 0;
 	struct proc *proc = bpf_map_lookup_elem(&procs, &tgid);
 	struct thread_seen *thread;
+	struct cost *cost;
 	struct scratch *s;
-	__u64 since;
+	__u64 since, before;
 
 	if (!proc || (task->flags & PF_EXITING))
-		return; /* its times were sent when it exited */
+		return false; /* its times were sent when it exited */
 	thread = thread_get(task, tgid, tid, proc->image);
 	s = bpf_map_lookup_elem(&scratches, &zero);
 	if (!thread || !s)
-		return;
+		return true;
+	before = thread->times.cpu_ns;
 	since = thread->since_ns ?: time_first(task, proc);
 	if (thread->is_off)
 		switch_unheard(thread, task, since, now, thread->hash);
 	else if (now > since)
 		thread->times.cpu_ns += now - since;
+	cost = cost_here();
+	if (cost)
+		cost->cpu_ns += thread->times.cpu_ns - before;
 	wait_settle(thread, task);
 	thread->hash = stack_left(s, task, thread, proc, preempt ? 0 : task->__state, now);
 	thread->run_delay = run_delay(task);
 	thread->since_ns = now;
 	thread->exec_ns = task->se.sum_exec_runtime;
 	thread->is_off = 1;
+	return true;
 }
 
-static __always_inline void thread_comes(struct task_struct *task, __u64 now)
+/* Is this thread followed? */
+static __always_inline bool thread_comes(struct task_struct *task, __u64 now)
 {
 	__u32 tgid = task->tgid, tid = task->pid;
 	struct proc *proc = bpf_map_lookup_elem(&procs, &tgid);
@@ -253,10 +261,10 @@ static __always_inline void thread_comes(struct task_struct *task, __u64 now)
 	__u64 since;
 
 	if (!proc || (task->flags & PF_EXITING))
-		return;
+		return false;
 	thread = thread_get(task, tgid, tid, proc->image);
 	if (!thread)
-		return;
+		return true;
 	/* one that was not seen yet was off the CPU, as we see it come: its first wait, or its birth */
 	since = thread->since_ns ?: time_first(task, proc);
 	if (thread->since_ns && !thread->is_off) {
@@ -270,17 +278,27 @@ static __always_inline void thread_comes(struct task_struct *task, __u64 now)
 	thread->since_ns = now;
 	thread->exec_ns = task->se.sum_exec_runtime;
 	thread->is_off = 0;
+	return true;
 }
 
 SEC("tp_btf/sched_switch")
 int BPF_PROG(on_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
 {
+	struct cost *cost;
 	__u64 now;
+	bool mine;
 
 	if (!ready)
 		return 0;
 	now = bpf_ktime_get_ns();
-	thread_leaves(prev, preempt, now);
-	thread_comes(next, now);
+	mine = thread_leaves(prev, preempt, now);
+	mine |= thread_comes(next, now);
+	if (!mine)
+		return 0;
+	cost = cost_here();
+	if (cost && !(cost->switches++ & (SWITCHES_PER_TIMED - 1))) {
+		cost->switches_ns += bpf_ktime_get_ns() - now;
+		cost->switches_timed++;
+	}
 	return 0;
 }

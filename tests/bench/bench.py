@@ -11,6 +11,7 @@ import json
 import os
 import platform
 import re
+import shutil
 import signal
 import statistics
 import subprocess
@@ -29,10 +30,10 @@ DEPTHS, RATES = (5, 21, 100, 500), (1000, 10000)
 CUT = 600  # frames: more than the 512, or 400 of other functions, that are walked
 FULL = {"pairs": 30, "window": 0.6, "austin": 10, "austin_window": 1.2, "slices": 14, "depths": DEPTHS,
         "attach": 100, "memory": 10, "bystander": 12, "longest": 8,
-        "switch": 8, "switch_depths": (5, 20), "processes": 50, "hour": scale.HOUR}
+        "switch": 8, "switch_depths": (5, 20), "processes": 50, "hour": scale.HOUR, "overhead": 12}
 QUICK = {"pairs": 3, "window": 0.4, "austin": 1, "austin_window": 0.4, "slices": 2, "depths": (21,),
          "attach": 10, "memory": 1, "bystander": 1, "longest": 1,
-         "switch": 2, "switch_depths": (20,), "processes": 5, "hour": 20000}
+         "switch": 2, "switch_depths": (20,), "processes": 5, "hour": 20000, "overhead": 2}
 
 
 class Report:
@@ -94,8 +95,15 @@ def section_sample(report, size):
     why = austin_fetch()
     report.title("sample", f"1. CPU per sample at 10 kHz, 21 frames ({size['target']}), Debian's Python 3.11; median and 95 %"
                  f" interval of {size['pairs']} palindromic blocks of {size['window']} s windows")
-    found = cost.versus(size["target"], 10000, size["pairs"], size["window"], say)
+    perf = shutil.which("perf") is not None
+    found = cost.versus(size["target"], 10000, size["pairs"], size["window"], say, perf)
     cost_rows(report, found)
+    if perf:
+        report.row("perf_lost", "perf record -g: target's further loss per sample", found["perf_lost"], "us")
+        report.row("perf_own", "perf record -g: its own CPU per sample, its end left out", found["perf_own"], "us")
+        report.row("perf_ratio", "uncoil beyond the bare timer, as a share of perf's", found["perf_ratio"], "")
+    else:
+        print("  WARNING: NO PERF: apt-get install linux-perf", flush=True)
     text = "uncoil's CPU per sample at 10 kHz, beyond the bare timer, is at most 1/10 of Austin's"
     if why:
         print(f"  WARNING: NO AUSTIN: {why}", flush=True)
@@ -233,6 +241,20 @@ def section_hour(report, size):
         report.row(f"early_{len(more)}", "  after a tenth of them", found["early"], "MB", 1)
 
 
+def section_overhead(report, size):
+    report.title("overhead", f"13. What a recording says that it costs, and what it does: {size['target']}, {size['overhead']} blocks"
+                 " off, on, on, off; shares of the target's CPU time")
+    # at lower rates the measurement drowns in the noise
+    found = cost.estimate(size["target"], 10000, size["overhead"], size["window"], say)
+    for key, text in (("measured", "at 10 kHz: measured by the target's speed and uncoil's CPU time"),
+                      ("told", "  told by the recording")):
+        report.row(key, text, tuple(100 * value for value in found[key]), "%")
+    middle, low, high = found["ratio"]
+    report.json["sections"]["overhead"]["ratio"] = found["ratio"]
+    report.target("what is told is within a factor of two of what is measured", 0.5 <= middle <= 2,
+                  f"ratio {middle:.2f} [{low:.2f} .. {high:.2f}], block by block")
+
+
 def section_switch(report, size):
     report.title("switch", f"12. Off-CPU: two processes that pass a byte to and fro, Debian's Python 3.11; medians and 95 %"
                  f" intervals of {size['switch']} blocks off, on, on, off")
@@ -257,7 +279,8 @@ def section_switch(report, size):
 SECTIONS = {"sample": section_sample, "tick": section_tick, "equal": section_equal,
             "attach": section_attach, "memory": section_memory, "build": section_build,
              "bystander": section_bystander, "formats": section_formats, "switch": section_switch,
-             "rates": section_rates, "scale": section_scale, "hour": section_hour}
+             "rates": section_rates, "scale": section_scale, "hour": section_hour,
+             "overhead": section_overhead}
 
 
 def host():

@@ -4,18 +4,21 @@
 import statistics
 import time
 
-from rig import (SETTLE, TARGET_CPU, Austin, KernelStats, Target, Timer, Uncoil, interval, percentile,
-                 samples_taken)
+from rig import (SETTLE, TARGET_CPU, Austin, KernelStats, Perf, Target, Timer, Uncoil, interval, overhead_told,
+                 percentile, samples_taken)
 
 SLICE = 0.04  # seconds
 AUSTIN_HZ = 1000
-TOOLS = {"A": Timer, "B": Uncoil, "X": Austin}
+TOOLS = {"A": Timer, "B": Uncoil, "X": Austin, "P": Perf}
 
 
 def speeds(target, seconds):
     """([units of work per ns of CPU time in each slice], the same of the whole, ns of CPU time)."""
     reads = [target.read()]
     for _ in range(round(seconds / SLICE)):
+        time.sleep(SLICE)
+        reads.append(target.read())
+    while reads[-1][1] == reads[0][1]:  # others had the CPU all the time
         time.sleep(SLICE)
         reads.append(target.read())
     slices = [(b[0] - a[0]) / (b[1] - a[1]) for a, b in zip(reads, reads[1:]) if b[1] > a[1]]
@@ -47,6 +50,7 @@ def window(target, letter, rate, seconds):
               "samples": samples}
     if letter == "B":
         result["taken"], result["lost"], result["expected"] = samples_taken(tool.output)
+        result["told"] = overhead_told(tool.output)
         tool.output.unlink()
     return result
 
@@ -80,12 +84,13 @@ def sums(*lists):
     return [sum(values) for values in zip(*lists)]
 
 
-def versus(kind, rate, count, seconds, say):
+def versus(kind, rate, count, seconds, say, perf=False):
     """Sections 1 and 3: untouched (N), empty program (A) and uncoil (B) at `rate`, Austin (X) at 1 kHz
-    if it could be fetched. All are in each block: the ratio to Austin is formed block by block, so
-    that whatever else the machine does at the time is in both of its sides."""
-    letters = "NABX" if Austin.program else "NAB"
-    rates = {"N": rate, "A": rate, "B": rate, "X": AUSTIN_HZ}
+    if it could be fetched, perf record (P) at `rate` if asked for. All are in each block: the ratio to
+    Austin is formed block by block, so that whatever else the machine does at the time is in both of
+    its sides."""
+    letters = "NAB" + "X" * bool(Austin.program) + "P" * perf
+    rates = {"N": rate, "A": rate, "B": rate, "X": AUSTIN_HZ, "P": rate}
     with Target(kind) as target:
         results = blocks(target, letters, rates, seconds, count, say)
     lost, own = lost_us(results, "B", "A", rate), own_us(results, "B")
@@ -103,7 +108,23 @@ def versus(kind, rate, count, seconds, say):
         found["austin_rate"] = statistics.median(b["samples"] for b in results["X"]) / seconds
         found["ratio"] = interval(a / x for a, x in zip(sums(lost, own), austin))
         found["own_pairs"] = list(zip(own, austin))
+    if perf:
+        theirs = lost_us(results, "P", "A", rate), own_us(results, "P")
+        found["perf_lost"], found["perf_own"] = map(interval, theirs)
+        found["perf_ratio"] = interval(a / p for a, p in zip(sums(lost, own), sums(*theirs)))
     return found
+
+
+def estimate(kind, rate, count, seconds, say):
+    """Section 13: of each block, what the target lost by its speed, uncoil's own CPU time included, and what
+    the recording said of itself; shares of the target's CPU time."""
+    with Target(kind) as target:
+        results = blocks(target, "NB", {"N": rate, "B": rate}, seconds, count, say)
+    measured = [1 - b["speed"] / n["speed"] + b["own"] * rate / 1e6
+                for n, b in zip(results["N"], results["B"])]
+    told = [b["told"] for b in results["B"]]
+    return {"measured": interval(measured), "told": interval(told),
+            "ratio": interval(t / m for t, m in zip(told, measured))}
 
 
 def per_run(target, kind, rate, slices, seconds):

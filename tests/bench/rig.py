@@ -263,11 +263,36 @@ class Austin(Tool):
         return super().end(sig)
 
 
+class Perf(Tool):
+    """perf record with stacks by frame pointers, which is all that it can do in the interrupt: CPython as
+    distributions build it has none, so its stacks are short, and none of their frames is Python's. What it
+    does at its end (reading all samples again) lies outside of every window."""
+
+    def __init__(self, target, rate, cpu=TOOL_CPU):
+        self.path = SHM / "perf.data"
+        self.path.unlink(missing_ok=True)
+        super().__init__(["perf", "record", "-e", "cpu-clock", "-F", rate, "-g", "-B", "-N", "-p", target.pid,
+                          "-o", self.path], cpu, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        end = time.monotonic() + 10
+        while self.size() < 20000:
+            if time.monotonic() > end or self.popen.poll() is not None:
+                raise RuntimeError("perf does not sample this target")
+            time.sleep(0.01)
+
+    def size(self):
+        return self.path.stat().st_size if self.path.exists() else 0
+
+    def end(self, sig=signal.SIGINT):
+        code = super().end(sig)
+        self.path.unlink(missing_ok=True)
+        return code
+
+
 # --- journals (user/model/journal.h, record.h, bpf/events.h)
 
 # as user/model/record.h numbers them
 RECORDS = re.findall(r"^\tRECORD_([A-Z_]+),", (ROOT / "user/model/record.h").read_text(), re.M)
-RECORD_RING, RECORD_STATS = RECORDS.index("RING"), RECORDS.index("STATS")
+RECORD_RING, RECORD_STATS, RECORD_OVERHEAD = map(RECORDS.index, ("RING", "STATS", "OVERHEAD"))
 EV_STACK = 1
 
 
@@ -302,3 +327,12 @@ def samples_taken(path):
             lost = sum(value for name, value in stats.items() if name.startswith("DROP_"))
             return stats["SAMPLES"], lost, struct.unpack_from("<Q", data, 8)[0]
     raise RuntimeError(f"{path} has no statistics")
+
+
+def overhead_told(path):
+    """The share of the target's CPU time that a journal says the recording cost, without its start."""
+    for kind, data in journal(path):
+        if kind == RECORD_OVERHEAD:
+            cpu, own, _, ticks, tick_ns, _, switch_ns, bare = struct.unpack_from("<7QI", data)
+            return (ticks * bare + tick_ns + switch_ns + own) / cpu
+    raise RuntimeError(f"{path} does not say what it cost")

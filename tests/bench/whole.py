@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rig import ROOT, SHM, UNCOIL, Target, Uncoil, cpu_ns, first_stack_ns, interval, percentile
 
-POLL_MS = 100  # user/cmd/record.c: uncoil looks into the ring at least this often
+POLL_MS = 100  # user/cmd/budget.c: at first, uncoil looks into the ring at least this often
 
 
 def attach_once(target):

@@ -315,7 +315,7 @@ def assert_failed(nothing_left):
             assert word in lines[0], f"no {word!r} in {lines[0]!r}"
         assert not CONTROL.search(result.err)
         rest = [line for line in result.err.split("\n")[:-1]
-                if line not in lines and not line.startswith(("recording ", "the command "))]
+                if line not in lines and not line.startswith(("recording ", "warning: ", "the command "))]
         assert not rest, rest
         if folder:
             assert sorted(os.listdir(folder)) == sorted(but)

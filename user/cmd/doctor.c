@@ -6,6 +6,8 @@
  *	  yes  CAP_BPF        load BPF programs
  *	Kernel
  *	  yes  BTF            …
+ *	Costs, measured now
+ *	       a tick         6.0 us …
  *	Process 1234
  *	  yes  Python         CPython 3.11.2, in the program /usr/bin/python3.11
  *	  Layout …
@@ -25,8 +27,10 @@
 #include "base/secret.h"
 #include "base/text.h"
 #include "cmd/cmd.h"
+#include "model/overhead.h"
 #include "os/feature.h"
 #include "os/proc.h"
+#include "probe/calibrate.h"
 #include "python/find.h"
 #include "python/layout.h"
 #include "python/mem.h"
@@ -111,6 +115,41 @@ static void kernel(struct doctor *d)
 		if (state == FEATURE_NO && list[i].need == FEATURE_REQUIRED)
 			d->trouble++;
 	}
+}
+
+/* What sampling costs on this machine now. */
+static void costs(void)
+{
+	static const uint32_t rates[] = { 99, 1000, 10000 };
+	struct calibration tick;
+	char text[160], name[16];
+	size_t i;
+	int code;
+
+	puts("\nCosts, measured now");
+	code = calibrate_tick(&tick);
+	if (code) {
+		snprintf(text, sizeof(text), "the timer's tick could not be measured: %s",
+			 code == -ETIME ? "none came" : err_str(code));
+		row("unknown", "a tick", text);
+		return;
+	}
+	snprintf(
+		text, sizeof(text),
+		"%.1f us (%u of them, nine in ten from %.1f to %.1f); and a walk: 1 to 10 us, %.0f "
+		"assumed",
+		tick.tick_ns / 1e3, tick.cnt, tick.low / 1e3, tick.high / 1e3,
+		(overhead_tick_ns(tick.tick_ns) - tick.tick_ns) / 1e3);
+	row("", "a tick", text);
+	for (i = 0; i < sizeof(rates) / sizeof(rates[0]); i++) {
+		snprintf(name, sizeof(name), "-r %" PRIu32, rates[i]);
+		snprintf(text, sizeof(text), "about %.2g %% of a busy process's CPU time",
+			 100 * overhead_expected(rates[i], tick.tick_ns, 0));
+		row("", name, text);
+	}
+	snprintf(text, sizeof(text), "up to -r %" PRIu32,
+		 overhead_fit(tick.tick_ns, OVERHEAD_BOUND_DEFAULT));
+	row("", "within --max-overhead 1", text);
 }
 
 /* One line per offset: its value, and where it comes from. */
@@ -293,6 +332,7 @@ int cmd_doctor(int argc, char **argv)
 		return EXIT_USAGE;
 	privileges(&d);
 	kernel(&d);
+	costs();
 	for (i = 0; i < d.pid_cnt; i++)
 		process(&d, d.pids[i]);
 	closing(&d);

@@ -9,6 +9,7 @@
 
 #include "base/buf.h"
 #include "cmd/cmd.h"
+#include "model/overhead.h"
 #include "sink/sink.h"
 
 #define RATE_DEFAULT 99 /* not 100: does not run in step with what happens 100 times a second */
@@ -18,7 +19,18 @@
 #define RING_MAX     (256u << 20)
 #define DURATION_MAX (366ull * 86400)
 
-enum { KEY_RING_SIZE = 0x100, KEY_TIMELINE, KEY_MODE, KEY_ROTATE, KEY_COLUMNS };
+#define OVERHEAD_MAX 100 /* per cent */
+
+enum { KEY_RING_SIZE = 0x100, KEY_TIMELINE, KEY_MODE, KEY_ROTATE, KEY_COLUMNS, KEY_MAX_OVERHEAD };
+
+#define OVERHEAD_OPTION                                                                            \
+	{                                                                                          \
+		"max-overhead", KEY_MAX_OVERHEAD, "PERCENT", 0,                                    \
+			"How much of their CPU time the processes may lose to this, uncoil's own " \
+			"CPU time included; default 1, 0: no bound. Lowers the default rate; a "   \
+			"given -r is honoured, with a warning",                                    \
+			0                                                                          \
+	}
 
 #define OUTPUT_OPTIONS                                                                                             \
 	{ "output",                                                                                                \
@@ -56,6 +68,7 @@ static const struct argp_option record_options[] = {
 	  0 },
 	{ "rate", 'r', "HZ", 0,
 	  "Samples per second of CPU time of each thread, 1 to 20000; default 99", 0 },
+	OVERHEAD_OPTION,
 	{ "mode", KEY_MODE, "MODE", 0,
 	  "cpu (the default); wall: CPU time and waits; offcpu: waits, and what for; gil: CPU time of "
 	  "the thread that holds the GIL",
@@ -130,6 +143,24 @@ static bool seconds(const char *text, uint64_t *ret_ns)
 	if (end == text || *end || !(value >= 0.001) || value > DURATION_MAX)
 		return false;
 	*ret_ns = value * 1e9;
+	return true;
+}
+
+/* Per cent, in millionths of the whole: 0, or no less than the smallest that is told from it. */
+static bool percent(const char *text, uint32_t *ret_millionths)
+{
+	double value;
+	char *end;
+
+	/* no sign, no white space, no "nan" */
+	if (*text != '.' && (*text < '0' || *text > '9'))
+		return false;
+	value = strtod(text, &end);
+	if (*end == '%')
+		end++;
+	if (end == text || *end || !(value <= OVERHEAD_MAX) || (value > 0 && value < 0.001))
+		return false;
+	*ret_millionths = value * 10000 + 0.5;
 	return true;
 }
 
@@ -217,6 +248,14 @@ static error_t record_parse(int key, char *arg, struct argp_state *state)
 			return wrong(state, "the rate must be 1 to 20000 per second, not '%s'",
 				     arg);
 		o->rate_hz = value;
+		o->rate_given = true;
+		return 0;
+	case KEY_MAX_OVERHEAD:
+		if (!percent(arg, &o->max_overhead))
+			return wrong(state,
+				     "--max-overhead takes per cent, 0.001 to 100, or 0 for no "
+				     "bound, not '%s'",
+				     arg);
 		return 0;
 	case KEY_MODE:
 		if (!mode_parse(arg, &o->mode))
@@ -332,7 +371,9 @@ int options_record(struct options *o, int argc, char **argv)
 	struct stat st;
 	int i;
 
-	*o = (struct options){ .rate_hz = RATE_DEFAULT, .ring_bytes = RING_DEFAULT };
+	*o = (struct options){ .rate_hz = RATE_DEFAULT,
+			       .max_overhead = OVERHEAD_BOUND_DEFAULT,
+			       .ring_bytes = RING_DEFAULT };
 	argp_err_exit_status = EXIT_USAGE;
 	argv[0] = "uncoil record"; /* as getopt's sentences and the help begin */
 	if (argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, o))
@@ -363,6 +404,7 @@ static const struct argp_option top_options[] = {
 	  "cpu (the default); wall: CPU time and waits; offcpu: waits, and what for; gil: CPU time of "
 	  "the thread that holds the GIL",
 	  0 },
+	OVERHEAD_OPTION,
 	{ "gil", 'g', 0, 0, "The same as --mode gil", 0 },
 	{ "idle", 'i', 0, 0, "Waits for work too: event loops, accept", 0 },
 	{ "subprocesses", 's', 0, 0, "Watch child processes too, forked and exec'ed", 0 },
@@ -383,7 +425,9 @@ int options_top(struct options *o, int argc, char **argv)
 	static const struct argp argp = { top_options, record_parse, "-p PID", top_doc,
 					  NULL,        NULL,         NULL };
 
-	*o = (struct options){ .rate_hz = RATE_DEFAULT, .ring_bytes = RING_DEFAULT };
+	*o = (struct options){ .rate_hz = RATE_DEFAULT,
+			       .max_overhead = OVERHEAD_BOUND_DEFAULT,
+			       .ring_bytes = RING_DEFAULT };
 	argp_err_exit_status = EXIT_USAGE;
 	argv[0] = "uncoil top";
 	if (argp_parse(&argp, argc, argv, 0, NULL, o))

@@ -21,6 +21,8 @@ struct options {
 	uint64_t duration_ns; /* 0 = until it is ended */
 	uint64_t rotate_ns;   /* a new part each; 0 = never */
 	uint32_t rate_hz;
+	bool rate_given;       /* by -r: honoured, whatever it costs */
+	uint32_t max_overhead; /* of the processes' CPU time, in millionths; 0 = no bound */
 	uint32_t ring_bytes;
 	bool children;
 	bool timeline; /* record: the time of each sample too */

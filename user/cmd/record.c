@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "cmd/budget.h"
 #include "cmd/cmd.h"
 #include "cmd/recording.h"
 #include "cmd/rotate.h"
@@ -19,17 +20,13 @@
 #include "model/report.h"
 #include "probe/sampler.h"
 
-/* How long the ring and the table of counts may go unread if nothing asks for it. Looking costs 40 us
- * each time, so often is only for what fills them. */
-#define STEP_MS       100
-#define STEP_OFTEN_MS 20
-#define RATE_OFTEN    1000
-#define PROGRESS_NS   250000000ULL
+#define PROGRESS_NS 250000000ULL
 
 static void progress(struct recording *r, bool last)
 {
 	uint64_t now = recording_clock_ns(CLOCK_MONOTONIC), stats[STAT_MAX], lost = 0;
 	bool waits = record_mode_waits(r->options.mode);
+	double share;
 	int stat;
 
 	if (!r->is_terminal || r->options.quiet || (!last && now - r->progress_ns < PROGRESS_NS))
@@ -39,10 +36,13 @@ static void progress(struct recording *r, bool last)
 		return;
 	for (stat = STAT_DROP_FIRST; stat < STAT_MAX; stat++)
 		lost += stats[stat];
-	fprintf(stderr, "\r\033[K%.1f s, %" PRIu64 " %s, %u stacks, %" PRIu64 " lost%s",
+	fprintf(stderr, "\r\033[K%.1f s, %" PRIu64 " %s, %u stacks, %" PRIu64 " lost",
 		(now - r->start_ns) / 1e9, stats[waits ? STAT_WAITS : STAT_SAMPLES],
-		waits ? "waits" : "samples", profile__stacks(r->profile), lost,
-		last ? "\n" : " (Ctrl-C ends it)");
+		waits ? "waits" : "samples", profile__stacks(r->profile), lost);
+	share = overhead_so_far(&r->overhead);
+	if (share > 0)
+		fprintf(stderr, ", overhead %.1f %%", share * 100);
+	fputs(last ? "\n" : " (Ctrl-C ends it)", stderr);
 }
 
 /* Says what went wrong, and what stands nevertheless. */
@@ -103,13 +103,9 @@ static int part_turn(struct recording *r)
 /* Milliseconds until there is something to do at the latest: a look, or the moment `due_ns`, if any. */
 static int step_ms(const struct recording *r, uint64_t now, uint64_t due_ns)
 {
-	const struct options *o = &r->options;
-	bool often = record_mode_waits(o->mode) || o->timeline || o->rate_hz > RATE_OFTEN;
-	int step = often ? STEP_OFTEN_MS : STEP_MS;
-
-	if (due_ns && due_ns < now + step * 1000000ULL)
+	if (due_ns && due_ns < now + r->look_ms * 1000000ULL)
 		return due_ns > now ? (due_ns - now) / 1000000 + 1 : 0;
-	return step;
+	return r->look_ms;
 }
 
 static int recording_run(struct recording *r)
@@ -187,6 +183,7 @@ static void begin_tell(const struct recording *r)
 	if (o->rate_hz)
 		fprintf(stderr, ", at %u Hz", o->rate_hz);
 	fprintf(stderr, "; Ctrl-C ends it\n");
+	budget_warn(r);
 }
 
 int cmd_record(int argc, char **argv)

@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "cmd/budget.h"
 #include "cmd/rotate.h"
 #include "model/journal.h"
 #include "model/keep.h"
@@ -374,6 +375,8 @@ int recording_start(struct recording *r)
 	code = feature_require(&r->err);
 	if (code)
 		return code;
+	budget_begin(r);
+	options.rate_hz = r->options.rate_hz;
 	buf_init(&r->counts, COUNTS_ONCE * sizeof(struct record_count));
 	r->profile = profile__new();
 	r->sampler = sampler__new(&options);
@@ -400,6 +403,8 @@ int recording_start(struct recording *r)
 	r->start_ns = r->part_ns = recording_clock_ns(CLOCK_MONOTONIC);
 	if (!code && r->child.pid)
 		code = child_go(&r->child, r->options.command, &r->err);
+	if (!code)
+		budget_started(r);
 	return code;
 }
 
@@ -454,6 +459,7 @@ int recording_step(struct recording *r, int wait_ms, bool *ret_over)
 
 	/* before the events: who has ended may have forked, and that stands in the ring */
 	alive_look(r);
+	budget_look(r);
 	poll(r->pidfds, r->options.pid_cnt + 1, answers__wait_ms(r->answers, wait_ms));
 	code = take_events(r);
 	if (!code && sampler__drain_due(r->sampler))
@@ -508,6 +514,8 @@ int recording_end(struct recording *r, const uint64_t floor[STAT_MAX])
 		code = explain(r, sampler__stats(r->sampler, stats.stat),
 			       "cannot read the kernel's counters");
 	part_share(r, &stats, floor);
+	if (!code)
+		code = budget_tell(r);
 	if (!code)
 		code = recording_put(r, RECORD_STATS, &stats, sizeof(stats));
 	return code ? code : recording_put(r, RECORD_END, NULL, 0);

@@ -20,6 +20,7 @@
 #include "cmd/child.h"
 #include "cmd/credit.h"
 #include "cmd/options.h"
+#include "model/overhead.h"
 #include "model/record.h"
 
 struct recording {
@@ -43,7 +44,10 @@ struct recording {
 	uint32_t part_cnt;                         /* parts that are written */
 	bool failed;                               /* and what failed was told */
 	bool lost;                                 /* something was, in one of them */
-	uint64_t progress_ns;                      /* when it was last printed */
+	struct overhead overhead;                  /* (cmd/budget.h) */
+	uint32_t rate_wanted;                      /* the default one, where a lower one is taken */
+	int look_ms, look_min_ms; /* between two looks into the ring, now and at least */
+	uint64_t progress_ns;     /* when it was last printed */
 	bool is_terminal;
 	bool interrupted;
 	struct buf counts;

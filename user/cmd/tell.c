@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "cmd/options.h"
 #include "model/report.h"
+#include "sink/about.h"
 #include "sink/sink.h"
 
 int outputs_write(struct options *o, const struct report *report, struct err *err)
@@ -42,6 +43,12 @@ bool report_tell(const struct report *report, const struct options *o)
 	}
 	if (o->quiet)
 		return lost;
+	if (report->overhead.known) {
+		buf_init(&path, 65536);
+		about_overhead(report, &path);
+		fprintf(stderr, "overhead: %s\n", buf_text(&path));
+		buf_done(&path);
+	}
 	if (!report->samples && !report->remark_cnt)
 		fputs("no samples: the processes did nothing that this mode records meanwhile\n",
 		      stderr);

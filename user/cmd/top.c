@@ -14,6 +14,7 @@
 
 #include "base/buf.h"
 #include "base/secret.h"
+#include "cmd/budget.h"
 #include "cmd/cmd.h"
 #include "cmd/recording.h"
 #include "cmd/screen.h"
@@ -193,7 +194,6 @@ int cmd_top(int argc, char **argv)
 	code = screen_require(&r->err);
 	if (code)
 		return cmd_fail("top", &r->err);
-	how_text(&t);
 	t.target = target_text(&r->options);
 	code = top_view__init(&t.view, r->options.mode);
 	if (code || !t.target)
@@ -201,6 +201,9 @@ int cmd_top(int argc, char **argv)
 	recording_signals(); /* until the screen's */
 	if (!code)
 		code = recording_start(r);
+	how_text(&t);
+	if (!code)
+		budget_warn(r);
 	if (!code && !recording_signal())
 		code = screen_begin(&r->err);
 	if (!code && !recording_signal())

@@ -526,6 +526,13 @@ int profile__apply(struct profile *p, enum record_type type, const void *data, s
 		p->timeline = true;
 		code = len ? -EINVAL : 0;
 		break;
+	case RECORD_OVERHEAD:
+		if (len == sizeof(p->overhead)) {
+			memcpy(&p->overhead, data, sizeof(p->overhead));
+			p->has_overhead = true;
+			code = 0;
+		}
+		break;
 	case RECORD_NONE:
 	case RECORD_MAX:
 		break;

@@ -114,7 +114,8 @@ struct profile {
 	struct record_meta meta;
 	char *mode;
 	struct record_stats stats;
-	bool has_meta, has_stats;
+	struct record_overhead overhead;
+	bool has_meta, has_stats, has_overhead;
 	struct image *images;
 	struct thread *threads;
 	struct code *codes;

@@ -34,6 +34,7 @@ enum record_type {
 	RECORD_END,         /* nothing; a journal without it was cut off */
 	RECORD_TIMELINE, /* nothing: the time of each sample is recorded too (EV_TICK). Behind META */
 	RECORD_TIMES_BEFORE, /* struct record_times []: what went before this part (--rotate) */
+	RECORD_OVERHEAD,     /* struct record_overhead: once at most, behind all that was counted */
 	RECORD_MAX
 };
 
@@ -103,6 +104,20 @@ enum record_thread_flag {
 struct record_thread {
 	uint32_t thread; /* serial */
 	uint32_t flags;  /* enum record_thread_flag */
+};
+
+/* What the recording cost the processes, from its start to this record (model/overhead.h). */
+struct record_overhead {
+	uint64_t cpu_ns;   /* the processes' CPU time; 0: their threads' times tell */
+	uint64_t own_ns;   /* uncoil's own, since it samples, */
+	uint64_t start_ns; /* and what it took to get there */
+	uint64_t ticks;    /* that interrupted them, each for bare_ns, and */
+	uint64_t tick_ns;  /* for so much more together */
+	uint64_t switches, switch_ns;
+	uint32_t bare_ns; /* a tick without a program, calibrated; 0: not known */
+	uint32_t bound;   /* --max-overhead in millionths; 0: none */
+	uint32_t worst;   /* the highest share in 5 s, in millionths; 0: none can be told */
+	uint32_t pad;     /* 0 */
 };
 
 struct record_stats {

@@ -15,6 +15,7 @@
 
 #include "base/buf.h"
 #include "model/files.h"
+#include "model/overhead.h"
 #include "model/profile_impl.h"
 #include "model/remarks.h"
 #include "model/report_impl.h"
@@ -325,6 +326,31 @@ static void events_list(struct built *b, const struct profile *p)
 	b->no_memory = !b->events;
 }
 
+static void overhead_fill(struct report *report, const struct profile *p)
+{
+	const struct record_overhead *r = &p->overhead;
+	struct report_overhead *o = &report->overhead;
+	const struct thread *thread;
+
+	*o = (struct report_overhead){ .known = p->has_overhead,
+				       .bare_known = r->bare_ns != 0,
+				       .cpu_ns = r->cpu_ns,
+				       .own_ns = r->own_ns,
+				       .start_ns = r->start_ns,
+				       .ticks = r->ticks,
+				       .switches = r->switches,
+				       .worst = r->worst / 1e6,
+				       .bound = r->bound / 1e6 };
+	if (!r->cpu_ns)
+		for (thread = p->threads; thread; thread = thread->hh.next)
+			o->cpu_ns += thread->times.cpu_ns;
+	if (r->ticks)
+		o->tick_ns = r->bare_ns + r->tick_ns / r->ticks;
+	if (r->switches)
+		o->switch_ns = r->switch_ns / r->switches;
+	o->share = overhead_share(r, o->cpu_ns);
+}
+
 struct report *report_new(const struct profile *p, const struct report_options *options)
 {
 	bool timeline = options->timeline && p->timeline;
@@ -343,6 +369,7 @@ struct report *report_new(const struct profile *p, const struct report_options *
 	b->report.duration_ns = p->stats.duration_ns;
 	b->report.ticks = p->samples;
 	b->report.start_ns = p->meta.start_ns;
+	overhead_fill(&b->report, p);
 	if (timeline) {
 		b->leaves = calloc(HASH_COUNT(p->stacks) + 1, sizeof(*b->leaves));
 		b->waits_for = calloc(HASH_COUNT(p->stacks) + 1, sizeof(*b->waits_for));

@@ -93,6 +93,20 @@ struct report_self { /* one function's sums over the whole tree, for the summary
 	uint64_t total; /* each sample once, recursion notwithstanding */
 };
 
+/* What the recording cost the processes (model/overhead.h), for the one sentence that says so. */
+struct report_overhead {
+	bool known;
+	bool bare_known;              /* what a tick without a program takes was calibrated */
+	uint64_t cpu_ns;              /* the processes' CPU time; 0: none */
+	uint64_t own_ns;              /* uncoil's, without that of writing the outputs */
+	uint64_t start_ns;            /* uncoil's before the first sample; 0: not in this part */
+	uint64_t ticks, tick_ns;      /* how many; one of them, on average */
+	uint64_t switches, switch_ns; /* likewise */
+	double share;                 /* all of that but start_ns, of cpu_ns; 0: cannot be told */
+	double worst;                 /* in 5 s; 0: cannot be told */
+	double bound;                 /* --max-overhead; 0: none */
+};
+
 struct report {
 	const char *mode; /* "on-CPU" */
 	enum report_unit unit;
@@ -111,6 +125,7 @@ struct report {
 	uint32_t function_cnt;
 	const struct report_remark *remarks;
 	uint32_t remark_cnt;
+	struct report_overhead overhead;
 	/* with report_options.timeline, if the profile has one: */
 	uint64_t start_ns;                 /* CLOCK_MONOTONIC, when it was start_unix_ns */
 	const struct report_event *events; /* in order of time, then of threads */

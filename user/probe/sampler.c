@@ -19,12 +19,15 @@
 #include "os/feature.h"
 #include "os/proc.h"
 #include "os/syscall.h"
+#include "probe/cost.h"
 #include "probe/rest.h"
 #include "uncoil.skel.h"
 
 #define DRAIN_BATCH      1024
 #define SERIALS_RESERVED 65536 /* threads that sleep at the start */
 #define READS_MAX        8     /* of a thread's entry, until two are the same */
+#define TIMED_HZ         1000 /* up to here each tick is timed: it costs nothing that could be seen */
+#define TICKS_PER_TIMED  16   /* above that, one in so many */
 #define SCANS_MAX        16 /* of a process's threads: more are born at each look only in a thread storm */
 
 struct timer {
@@ -39,7 +42,7 @@ struct sampler {
 	struct ring_buffer *ring;
 	struct timer *timers;
 	int timer_cnt, timer_cap;
-	uint64_t ticks_expected;
+	uint64_t ticks_expected, cpu_ns; /* by the timers, as of the end */
 	uint64_t end_ns;
 	uint32_t serials_used;
 	int cpu_cnt;
@@ -119,6 +122,7 @@ int sampler__load(struct sampler *s, struct err *err)
 	s->skel->rodata->ring_wake_bytes = s->options.ring_bytes / 4;
 	s->skel->rodata->trace_switches = s->options.switches;
 	s->skel->rodata->holder_only = s->options.holder_only;
+	s->skel->rodata->ticks_per_timed = s->options.rate_hz > TIMED_HZ ? TICKS_PER_TIMED : 1;
 	for (nr = 0; nr < SYSCALLS_MAX; nr++)
 		s->skel->rodata->syscalls[nr] = syscall_kind(nr);
 	bpf_program__set_autoload(s->skel->progs.on_switch, s->options.switches);
@@ -321,15 +325,18 @@ int sampler__start(struct sampler *s)
 
 /* How many ticks the targets' CPU time was worth until now: the event counts the CPU time of its
  * thread and of all that inherited it. */
-static uint64_t ticks_read(const struct sampler *s)
+static uint64_t ticks_read(const struct sampler *s, uint64_t *ret_cpu_ns)
 {
 	uint64_t clock_ns, period_ns, sum = 0;
 	int i;
 
+	*ret_cpu_ns = 0;
 	period_ns = s->options.rate_hz ? 1000000000ULL / s->options.rate_hz : 0;
 	for (i = 0; i < s->timer_cnt; i++)
-		if (read(s->timers[i].fd, &clock_ns, sizeof(clock_ns)) == sizeof(clock_ns))
+		if (read(s->timers[i].fd, &clock_ns, sizeof(clock_ns)) == sizeof(clock_ns)) {
 			sum += clock_ns / period_ns;
+			*ret_cpu_ns += clock_ns;
+		}
 	return sum;
 }
 
@@ -343,7 +350,7 @@ void sampler__stop(struct sampler *s)
 	}
 	for (i = 0; i < s->timer_cnt; i++)
 		ioctl(s->timers[i].fd, PERF_EVENT_IOC_DISABLE, 0);
-	s->ticks_expected = ticks_read(s);
+	s->ticks_expected = ticks_read(s, &s->cpu_ns);
 	uncoil_bpf__detach(s->skel);
 }
 
@@ -352,7 +359,9 @@ void sampler__ticks(const struct sampler *s, uint64_t *ret_expected, uint64_t *r
 	/* each switch may stretch a period by the hrtimer's minimum of 10 us (kernel/events/core.c,
 	 * perf_swevent_start_hrtimer). A thread's last, unfinished period is no rounding: with many
 	 * short threads those are most of the CPU time there was */
-	*ret_expected = s->end_ns ? s->ticks_expected : ticks_read(s);
+	uint64_t cpu_ns;
+
+	*ret_expected = s->end_ns ? s->ticks_expected : ticks_read(s, &cpu_ns);
 	*ret_slack = 1 + *ret_expected / 50;
 }
 
@@ -520,6 +529,21 @@ int sampler__stats(const struct sampler *s, uint64_t ret_stats[STAT_MAX])
 	}
 	free(values);
 	return err;
+}
+
+int sampler__cost(const struct sampler *s, bool exact, struct cost_sum *ret_cost)
+{
+	int err = cost_read(bpf_map__fd(s->skel->maps.costs), s->cpu_cnt, ret_cost);
+
+	if (err || !s->options.rate_hz)
+		return err;
+	if (!exact)
+		ret_cost->cpu_ns = ret_cost->ticks * (1000000000ULL / s->options.rate_hz);
+	else if (s->end_ns)
+		ret_cost->cpu_ns = s->cpu_ns;
+	else
+		ticks_read(s, &ret_cost->cpu_ns);
+	return 0;
 }
 
 void sampler__free(struct sampler *s)

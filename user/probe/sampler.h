@@ -19,6 +19,7 @@
 
 #include "shared.h"
 
+struct cost_sum;
 struct err;
 struct rest_to;
 struct sampler;
@@ -105,6 +106,10 @@ void sampler__code_forget(const struct sampler *s, const struct code_key *key);
 
 /* Sums of the kernel side's counters over all CPUs. */
 int sampler__stats(const struct sampler *s, uint64_t ret_stats[STAT_MAX]);
+
+/* What the targets paid up to now. exact: asks each timer what CPU time it saw (each costs a system
+ * call, and its thread, if it runs, an interrupt); otherwise that is concluded from the ticks. */
+int sampler__cost(const struct sampler *s, bool exact, struct cost_sum *ret_cost);
 
 /* How many ticks the targets' CPU time was worth, until sampler__stop() or now, and how many of these
  * may be rounding. */

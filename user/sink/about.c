@@ -12,6 +12,8 @@
 #include "sink/amount.h"
 
 #define LINE_MAX_BYTES (1u << 20)
+#define LEAST          0.0001
+#define SHARE_CPU_MIN  250000000 /* ns: a share of less says nothing */
 
 static uint64_t lost(const struct report *report)
 {
@@ -57,6 +59,82 @@ static void remark_lines(struct lines *l, const struct report *report, bool loss
 	}
 }
 
+/* Two digits that count, however small. */
+static void add_percent(struct buf *out, double share)
+{
+	double percent = share * 100;
+
+	if (share < LEAST)
+		buf_str(out, "less than 0.01 %");
+	else
+		buf_fmt(out, percent < 9.95 ? "%.2g %%" : "%.0f %%", percent);
+}
+
+/* Two digits: an estimate has no more. */
+static void add_time(struct buf *out, uint64_t ns)
+{
+	static const struct {
+		const char *unit;
+		double ns;
+	} units[] = { { "s", 1e9 }, { "ms", 1e6 }, { "us", 1e3 } };
+	double n;
+	int i = 0;
+
+	while (i < 2 && ns < units[i].ns)
+		i++;
+	n = ns / units[i].ns;
+	buf_fmt(out, n < 99.5 ? "%.2g %s" : "%.0f %s", n, units[i].unit);
+}
+
+static void add_each(struct buf *out, uint64_t count, const char *one, const char *many,
+		     uint64_t ns)
+{
+	if (!count)
+		return;
+	buf_fmt(out, "%s %s of ", amount_bare(REPORT_SAMPLES, count).text, count == 1 ? one : many);
+	add_time(out, ns);
+	buf_str(out, ", ");
+}
+
+int about_overhead(const struct report *report, struct buf *out)
+{
+	const struct report_overhead *o = &report->overhead;
+	bool is_share = o->cpu_ns >= SHARE_CPU_MIN;
+
+	if (!o->known)
+		return 0;
+	if (is_share) {
+		buf_str(out, o->share < LEAST ? "" : "about ");
+		add_percent(out, o->share);
+		buf_str(out, " of the processes' ");
+	} else {
+		buf_str(out, "not worth a share of the processes' ");
+	}
+	add_time(out, o->cpu_ns);
+	buf_str(out, " of CPU time (estimated: ");
+	add_each(out, o->ticks, "tick", "ticks", o->tick_ns);
+	add_each(out, o->switches, "switch", "switches", o->switch_ns);
+	add_time(out, o->own_ns);
+	buf_str(out, " of uncoil's own");
+	if (o->start_ns) {
+		buf_str(out, "; ");
+		add_time(out, o->start_ns);
+		buf_str(out, " to start");
+	}
+	buf_str(out, ")");
+	if (o->ticks && !o->bare_known)
+		buf_str(out, "; without the timer's interrupt, which could not be measured");
+	if (!is_share)
+		return out->err;
+	if (o->worst > 0) {
+		buf_str(out, "; worst 5 s: ");
+		add_percent(out, o->worst);
+	}
+	if (o->bound > 0 && o->share > o->bound)
+		buf_fmt(out, "; more than --max-overhead %g", o->bound * 100);
+	return out->err;
+}
+
 int about_lines(const struct report *report, int (*fn)(void *ctx, const char *line), void *ctx)
 {
 	struct lines l = { .fn = fn, .ctx = ctx };
@@ -80,6 +158,11 @@ int about_lines(const struct report *report, int (*fn)(void *ctx, const char *li
 	}
 	buf_str(&l.buf, amount_of(report->unit, report->samples).text);
 	line_end(&l);
+	if (report->overhead.known) {
+		buf_str(&l.buf, "overhead: ");
+		about_overhead(report, &l.buf);
+		line_end(&l);
+	}
 	remark_lines(&l, report, true);
 	if (!lost(report)) {
 		buf_str(&l.buf, "nothing was lost");

@@ -26,6 +26,7 @@
 #include "base/text.h"
 #include "flame_css.h"
 #include "flame_js.h"
+#include "sink/about.h"
 #include "sink/amount.h"
 #include "sink/sink.h"
 #include "sink/walk.h"
@@ -304,6 +305,21 @@ static void put_how(struct page *page)
 	close_line(page);
 }
 
+static void put_overhead(struct page *page)
+{
+	struct buf text;
+
+	if (!page->report->overhead.known)
+		return;
+	buf_init(&text, 4096);
+	about_overhead(page->report, &text);
+	open_line(page, "line");
+	fputs("overhead ", page->out);
+	put_xml(page, buf_text(&text));
+	close_line(page);
+	buf_done(&text);
+}
+
 static uint32_t put_remarks_of(struct page *page, bool loss)
 {
 	const struct report_remark *remark;
@@ -374,6 +390,7 @@ static int header_lines(const struct page *page)
 		if (report->remarks[i].count && report->remarks[i].is_loss)
 			lossless = false;
 	}
+	lines += report->overhead.known;
 	lines += (report->target_cnt != 0) + (page->undrawn != 0);
 	return lossless ? lines : lines - 1;
 }
@@ -410,6 +427,7 @@ static void put_page(struct page *page)
 	put_begin(page);
 	put_targets(page);
 	put_how(page);
+	put_overhead(page);
 	put_remarks(page);
 	put_legend(page);
 	fprintf(page->out, "<g id=\"bar\" data-y=\"%d\" data-height=\"%d\">", page->y - 6, BAR - 4);

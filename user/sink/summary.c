@@ -15,6 +15,7 @@
 #include "base/buf.h"
 #include "base/text.h"
 #include "model/report.h"
+#include "sink/about.h"
 #include "sink/amount.h"
 #include "sink/sink.h"
 
@@ -130,6 +131,19 @@ static void put_how(struct page *page)
 		fprintf(page->out, ", from %" PRIu64 " samples and %" PRIu64 " waits",
 			report->ticks, report->waits);
 	fputc('\n', page->out);
+}
+
+static void put_overhead(struct page *page)
+{
+	struct buf text;
+
+	if (!page->report->overhead.known)
+		return;
+	buf_init(&text, TEXT_MAX_BYTES);
+	about_overhead(page->report, &text);
+	fputs("Overhead  ", page->out);
+	put_wrapped(page, buf_text(&text), 10);
+	buf_done(&text);
 }
 
 static void put_functions(struct page *page)
@@ -259,6 +273,7 @@ static int summary_write(const struct report *report, FILE *out)
 	fprintf(out, "uncoil: %s profile\n\n", shown(&page, report->mode));
 	put_targets(&page);
 	put_how(&page);
+	put_overhead(&page);
 	if (report->samples) {
 		put_functions(&page);
 		if (report->unit == REPORT_NS)
