@@ -92,6 +92,7 @@ struct report_self { /* one function's sums over the whole tree, for the summary
 
 struct report {
 	const char *mode; /* "on-CPU" */
+	bool waits_only;  /* off-CPU: nothing was sampled */
 	enum report_unit unit;
 	uint32_t rate_hz;     /* samples per second of CPU time and thread */
 	uint64_t duration_ns; /* of the recording */
