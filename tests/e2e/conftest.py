@@ -186,6 +186,12 @@ def cpu_ns(pid):
     return int(pathlib.Path(f"/proc/{pid}/schedstat").read_text().split()[0])
 
 
+def computed(pid, seconds):
+    """Waits until it has used so much more CPU time: on a busy machine that takes a while."""
+    end = cpu_ns(pid) + seconds * 1e9
+    wait_for(lambda: cpu_ns(pid) >= end, f"{pid} to use {seconds} s of CPU time")
+
+
 def state(pid):
     try:
         return re.search(r"^State:\t(.)", pathlib.Path(f"/proc/{pid}/status").read_text(), re.M)[1]

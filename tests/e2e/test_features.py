@@ -184,7 +184,10 @@ def test_a_script_that_ends_at_once(folder, python):
         assert result.code == 0, result.err
         seen = Stacks(result.out)
         lines = seen.lines("brief")
-        assert lines[2] >= 18 and set(lines) == {2}, (run, result)
+        # a tick that finds the CPU taken away comes late, for several: that is told
+        told = re.search(r"(\d+) samples' worth of CPU time not sampled", result.err)
+        assert lines[2] + int(told[1] if told else 0) >= 18 and lines[2] >= 9, (run, result)
+        assert set(lines) == {2}, (run, result)
         assert seen.lines("<module>", "brief") == {5: lines[2]}
 
 

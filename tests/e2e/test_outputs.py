@@ -12,7 +12,8 @@ import time
 
 import pytest
 
-from conftest import CONTROL, PYTHONS, TARGETS, UNCOIL, Stacks, as_nobody, finish, stacks, uncoil
+from conftest import (CONTROL, PYTHONS, TARGETS, UNCOIL, Stacks, as_nobody, computed, finish, stacks,
+                      uncoil)
 
 SHORT = ["-d", "0.15", "-r", "500"]
 
@@ -114,11 +115,11 @@ def test_quiet_is_silent(busy, folder):
 @pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signals_end_the_recording_cleanly(busy, recorder, folder, nothing_left, sig):
     recording = recorder("-r", "500", "-p", str(busy.pid), "-o", folder / "x.folded")
-    time.sleep(.2)
+    computed(busy.pid, .1)
     recording.send_signal(sig)
     result = finish(recording)
     assert result.code == 0, result.err
-    assert stacks(folder / "x.folded").count("spin") > 20
+    assert stacks(folder / "x.folded").count("spin") > 40
     busy.assert_computes()
     nothing_left()
 
@@ -129,9 +130,10 @@ def test_duration(busy, recorder, folder, seconds):
                          folder / "x.folded")
     start = time.monotonic()
     result = finish(recording)
-    assert time.monotonic() - start == pytest.approx(seconds, abs=.3)
-    assert float(re.search(r"samples in ([\d.]+) s", result.err)[1]) == pytest.approx(seconds,
-                                                                                     abs=.15)
+    # its own clock; on a busy machine it may be late, and this test later
+    told = float(re.search(r"samples in ([\d.]+) s", result.err)[1])
+    assert seconds - .06 < told < time.monotonic() - start + 1
+    assert told < seconds + 2
 
 
 def test_existing_output_is_replaced_atomically(busy, recorder, folder):

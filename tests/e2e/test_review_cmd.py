@@ -27,7 +27,6 @@ def deaf_result(recording, err):
 
 
 def test_a_command_that_ignores_sigterm_holds_up_nothing(folder, start, tmp_path):
-    begin = time.monotonic()
     with (tmp_path / "err").open("w") as err:
         recording = start(UNCOIL, "record", "-d", "0.5", "-o", folder / "x.folded", "--", PY, "-c",
                           DEAF, stdout=subprocess.DEVNULL, stderr=err)
@@ -35,7 +34,6 @@ def test_a_command_that_ignores_sigterm_holds_up_nothing(folder, start, tmp_path
     assert recording.poll() is None  # written before it waits for the command
     assert stacks(folder / "x.folded").total > 10
     assert deaf_result(recording, tmp_path / "err") in "RS"
-    assert time.monotonic() - begin < 6
 
 
 def test_status_is_told_of_a_command_that_ended_by_itself_only(folder):
@@ -69,10 +67,9 @@ def test_signals_that_are_ignored_stay_ignored(busy, folder, start):
                       folder / "x.folded", stderr=subprocess.PIPE,
                       preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
     assert recording.stderr.readline().startswith(b"recording ")
-    begin = time.monotonic()
     recording.send_signal(signal.SIGHUP)
     result = finish(recording)
-    assert result.code == 0 and time.monotonic() - begin > .7
+    assert result.code == 0 and "samples in 1." in result.err, result
 
 
 def test_the_command_inherits_no_ignored_signal(folder):
@@ -222,7 +219,10 @@ def test_lost_exit_events_do_not_make_s_endless(folder, start):
     recording.stderr.readline()
     time.sleep(.25)  # the interpreter is found by then, and no child is born yet
     recording.send_signal(signal.SIGSTOP)
-    time.sleep(5)
+    with open(f"/proc/{recording.pid}/task/{recording.pid}/children", encoding="ascii") as children:
+        child, = map(int, children.read().split())
+    wait_for(lambda: state(child) in ("Z", None), "the children, and then their parent, to end", 60)
     recording.send_signal(signal.SIGCONT)
     result = finish(recording)
-    assert result.code in (0, 3), result
+    assert result.code == 3, result
+    assert re.search(r"\d+ forks, execs or exits lost: the ring buffer was full", result.err), result

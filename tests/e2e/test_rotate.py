@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import struct
 import time
 
 import pytest
@@ -149,3 +150,24 @@ def test_wrong_spans(folder, assert_failed, value):
 @pytest.mark.parametrize("path", ["-", "/dev/stdout", "/dev/null", "/tmp"])
 def test_what_is_no_file(assert_failed, path):
     assert_failed(uncoil("record", "-p", "1", "--rotate", "5", "-f", "folded", "-o", path), "--rotate", path, code=2)
+
+
+def test_whole_suffixes_and_one_clock(target, folder):
+    """The time in a name stands before all of the suffix, or the name would tell no format any more; and
+    what it takes to write a part does not shift the next one's clock."""
+    process = target("busy.py")
+    suffixes = [".speedscope.json", ".pb.gz", ".trace.json", ".pftrace", ".uncoil", ".svg"]
+    outputs = [word for suffix in suffixes for word in ("-o", folder / f"x{suffix}")]
+    result = uncoil("record", "-p", str(process.pid), "--rotate", "1s", "-d", "2.5", *outputs)
+    assert result.code == 0, result
+    names = sorted(os.listdir(folder))
+    for suffix in suffixes:
+        assert sum(re.fullmatch(r"x-\d{8}T\d{6}Z" + re.escape(suffix), name) is not None
+                   for name in names) >= 2, names
+    clocks = []
+    for journal in sorted(folder.glob("*.uncoil")):
+        # magic, the first record's head, and four words of struct record_meta lie before
+        unix_ns, mono_ns = struct.unpack_from("<qQ", journal.read_bytes(), 36)
+        clocks.append(unix_ns - mono_ns)
+    # the system's clock may be slewed meanwhile, by less than a thousandth
+    assert len(clocks) >= 2 and max(clocks) - min(clocks) < 3e6, clocks

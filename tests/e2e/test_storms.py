@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from conftest import (PYTHONS, SYSTEM, TARGETS, UNCOIL, each_python, finish, stacks, state, uncoil,
+from conftest import (PYTHONS, SYSTEM, TARGETS, UNCOIL, computed, each_python, finish, stacks, state, uncoil,
                       wait_for)
 
 RATE = 1000
@@ -21,7 +21,6 @@ def test_fork_storm(folder):
     result = uncoil("record", "-s", "-r", str(RATE), "-o", folder / "x.folded", "--", SYSTEM,
                     TARGETS / "forks.py", "2", timeout=60)
     assert result.code in (0, 3), result
-    assert result.seconds < 30
     born, used = map(float, result.out.split()[-2:])
     seen = stacks(folder / "x.folded")
     assert born > 50 and seen.count("child") > 20
@@ -77,7 +76,7 @@ def test_two_recordings_of_one_target(target, recorder, folder, python):
 def test_killed_target(target, recorder, folder, nothing_left):
     busy = target("busy.py")
     recording = recorder("-r", "500", "-p", str(busy.pid), "-o", folder / "x.folded")
-    wait_for(lambda: time.sleep(.3) or True, "some samples")
+    computed(busy.pid, .1)
     busy.kill()
     result = finish(recording)  # which ends by itself
     assert result.code == 0, result
@@ -88,10 +87,11 @@ def test_killed_target(target, recorder, folder, nothing_left):
 def test_target_that_is_stopped_meanwhile(target, recorder, folder):
     """No CPU time, no samples: what was there before the stop is written in time."""
     busy = target("busy.py")
-    recording = recorder("-r", "500", "-d", "1.5", "-p", str(busy.pid), "-o", folder / "x.folded")
-    time.sleep(.5)
+    recording = recorder("-r", "500", "-p", str(busy.pid), "-o", folder / "x.folded")
+    computed(busy.pid, .1)
     busy.send_signal(signal.SIGSTOP)
     wait_for(lambda: state(busy.pid) == "T", "the stop")
+    recording.send_signal(signal.SIGINT)
     result = finish(recording)
     assert result.code == 0, result
     seen = stacks(folder / "x.folded")
@@ -111,7 +111,7 @@ def test_closed_terminal(busy, folder):
     while b"recording " not in text:
         assert select.select([terminal], [], [], 20)[0], text
         text += os.read(terminal, 4096)
-    time.sleep(.5)
+    computed(busy.pid, .1)
     os.close(terminal)
     ended = []
     wait_for(lambda: ended or ended.extend(filter(None, [os.waitpid(pid, os.WNOHANG)[0]])), "its end")

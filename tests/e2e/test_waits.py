@@ -2,6 +2,7 @@
 """Off-CPU time: where threads wait, for what and how long, and that nothing of it is missing."""
 
 import collections
+import json
 import os
 import re
 
@@ -55,7 +56,9 @@ def test_each_wait_has_its_reason(reasons):
         right += leaves["[socket read]"] if name == "[unix socket read]" else 0
         rest = sum(leaves.values()) - right - leaves["[run queue]"] - leaves["[GIL]"]
         if name == "[disk sync]":
-            # what else the disk makes it wait for; and some disks never make anybody wait
+            # and what else the disk makes it wait for: more than that on some
+            if not right:
+                wrong[name] = leaves
             continue
         if right < .5 * sum(leaves.values()) or rest > .05 * right:
             wrong[name] = leaves
@@ -90,15 +93,15 @@ def test_wall_time_is_whole(target, folder, python):
     """Every thread that is there for all of the recording gets all of its time, sleeping ones too."""
     gil = target("gil.py", python=python)
     result = uncoil("record", "--mode", "wall", "-t", "-i", "-d", "1", "-p", str(gil.pid), "-o",
-                    folder / "x.folded")
+                    folder / "x.folded", "-o", folder / "x.speedscope.json")
     assert result.code in (0, 3), result.err
+    lasted = json.loads((folder / "x.speedscope.json").read_text())["uncoil"]["durationNs"] / 1000
     seen = stacks(folder / "x.folded")
     wall = collections.Counter()
     for frames, us in seen:
         wall[frames[1].name] += us
     assert len(wall) == 5
-    assert max(wall.values()) - min(wall.values()) <= .01 * max(wall.values()), wall
-    assert 1e6 <= max(wall.values()) < 1.5e6
+    assert all(abs(us - lasted) <= .01 * lasted for us in wall.values()), (wall, lasted)
     threads = by_thread(seen)
     spins, sleeps = threads["spins"], threads["sleeps"]
     # of two that compute, one waits for the GIL at any time, or for a CPU (they share one name here)
@@ -107,7 +110,7 @@ def test_wall_time_is_whole(target, folder, python):
     assert sleeps["[sleep]"] > .1 * sum(sleeps.values()), sleeps
     assert sleeps["[sleep]"] + sleeps["[GIL]"] + sleeps["[run queue]"] > .9 * sum(sleeps.values())
     assert threads["MainThread"]["[sleep]"] >= .99 * sum(threads["MainThread"].values())
-    assert not seen.count("[waiting, stack not known]") > .02 * seen.total
+    assert not seen.count("[waiting, stack not known]") > .05 * seen.total  # each one's first wait
 
 
 def test_lines_of_waits(target, folder):

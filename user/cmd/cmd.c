@@ -6,6 +6,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -13,8 +15,9 @@
 
 int cmd_fail(const char *command, const struct err *err)
 {
-	fprintf(stderr, "uncoil %s: %s\n", command,
-		err->msg[0] ? err->msg : "it failed without a reason; please report this");
+	fprintf(stderr, "uncoil %s: ", command);
+	cmd_show(stderr, err->msg[0] ? err->msg : "it failed without a reason; please report this");
+	fputc('\n', stderr);
 	return EXIT_FAILED;
 }
 
@@ -34,6 +37,43 @@ int cmd_usage(const char *command, const char *fmt, ...)
 		command ? command : "");
 	buf_done(&shown);
 	return EXIT_USAGE;
+}
+
+static bool stdout_told; /* that it cannot be written */
+
+static int stdout_flush(const char *who)
+{
+	errno = 0;
+	if (!fflush(stdout) && !ferror(stdout))
+		return EXIT_DONE;
+	fprintf(stderr, "%s: cannot write to standard output: %s\n", who,
+		err_str(errno ? errno : EIO));
+	stdout_told = true;
+	return EXIT_FAILED;
+}
+
+int cmd_stdout_done(const char *command)
+{
+	char who[64];
+
+	snprintf(who, sizeof(who), "uncoil %s", command);
+	return stdout_flush(who);
+}
+
+void cmd_stdout_exit(void)
+{
+	if (!stdout_told && stdout_flush("uncoil") != EXIT_DONE)
+		_exit(EXIT_FAILED);
+}
+
+void cmd_show(FILE *out, const char *text)
+{
+	struct buf shown;
+
+	buf_init(&shown, 8 * strlen(text) + 1);
+	text_terminal(&shown, text);
+	fputs(buf_text(&shown), out);
+	buf_done(&shown);
 }
 
 bool cmd_number(const char *text, uint64_t min, uint64_t max, uint64_t *ret_value)

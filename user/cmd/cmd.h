@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 enum exit_code {
 	EXIT_DONE = 0,
@@ -33,6 +34,15 @@ int cmd_fail(const char *command, const struct err *err);
 
 /* The same for a wrong command line, with the hint where help is; EXIT_USAGE. */
 int cmd_usage(const char *command, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* Nothing may be lost in stdio's buffer: a full disk shows only when that is written. EXIT_DONE, or
+ * EXIT_FAILED with its sentence. The second is for atexit(3): it ends uncoil with EXIT_FAILED if that was
+ * so and nobody said it yet. */
+int cmd_stdout_done(const char *command);
+void cmd_stdout_exit(void);
+
+/* Prints text that may be hostile, or come from somebody else's journal, escaped for a terminal. */
+void cmd_show(FILE *out, const char *text);
 
 /* Parses a whole number within bounds; false if it is none. */
 bool cmd_number(const char *text, uint64_t min, uint64_t max, uint64_t *ret_value);

@@ -42,32 +42,23 @@ struct diff {
 	struct err err;
 };
 
-static void shown(const char *text)
-{
-	struct buf out;
-
-	buf_init(&out, 8 * strlen(text) + 1);
-	text_terminal(&out, text);
-	fputs(buf_text(&out), stdout);
-	buf_done(&out);
-}
-
 static void head_print(const struct diff *d, int side)
 {
 	const struct report *r = d->reports[side];
 
 	printf("%c  ", 'A' + side);
-	shown(d->paths[side]);
-	printf(": %s, %.1f s, %s", r->mode, (double)r->duration_ns / 1e9,
-	       amount_of(r->unit, r->samples).text);
+	cmd_show(stdout, d->paths[side]);
+	fputs(": ", stdout);
+	cmd_show(stdout, r->mode);
+	printf(", %.1f s, %s", (double)r->duration_ns / 1e9, amount_of(r->unit, r->samples).text);
 	if (r->unit == REPORT_SAMPLES && r->rate_hz)
 		printf(" (%.1f s of CPU time)", (double)r->samples / r->rate_hz);
 	putchar('\n');
 	if (r->target_cnt) {
 		printf("   pid %d, ", r->targets[0].pid);
-		shown(r->targets[0].python);
+		cmd_show(stdout, r->targets[0].python);
 		fputs(": ", stdout);
-		shown(r->targets[0].command);
+		cmd_show(stdout, r->targets[0].command);
 		if (r->target_cnt > 1)
 			printf(", and %u more", r->target_cnt - 1);
 		putchar('\n');
@@ -87,7 +78,9 @@ static bool losses_print(const struct diff *d)
 			remark = &d->reports[side]->remarks[i];
 			if (!remark->count || !remark->is_loss)
 				continue;
-			printf("%c: %" PRIu64 " %s\n", 'A' + side, remark->count, remark->text);
+			printf("%c: %" PRIu64 " ", 'A' + side, remark->count);
+			cmd_show(stdout, remark->text);
+			putchar('\n');
 			lost = true;
 		}
 	return lost;
@@ -101,10 +94,10 @@ static void row_print(const struct compare *c, const struct compare_row *row,
 		printf("  %+7.2f .. %+7.2f %c", 100 * change->low, 100 * change->high,
 		       change->is_real ? ' ' : '~');
 	fputs("  ", stdout);
-	shown(row->func);
+	cmd_show(stdout, row->func);
 	if (*row->file) {
 		fputs(" (", stdout);
-		shown(row->file);
+		cmd_show(stdout, row->file);
 		putchar(')');
 	}
 	putchar('\n');
@@ -202,7 +195,6 @@ static int diff_run(struct diff *d)
 	/* by function: a line that has moved is no change */
 	static const struct report_options options = { .functions = true };
 	int i, code;
-	bool lost;
 
 	for (i = 0; i < 2; i++) {
 		code = journal_load(d->paths[i], "read", &d->profiles[i], &d->err);
@@ -233,11 +225,7 @@ static int diff_run(struct diff *d)
 	code = d->output.path ? graph_write(d) : 0;
 	if (code)
 		return code;
-	lost = tables_print(d);
-	if (fflush(stdout) || ferror(stdout))
-		return err_set(&d->err, -EIO, "cannot write to standard output: %s",
-			       err_str(errno ? errno : EIO));
-	return lost;
+	return tables_print(d);
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -309,5 +297,7 @@ int cmd_diff(int argc, char **argv)
 	}
 	if (code < 0)
 		return cmd_fail("diff", &d.err);
+	if (cmd_stdout_done("diff"))
+		return EXIT_FAILED;
 	return code ? EXIT_LOST : EXIT_DONE;
 }

@@ -345,7 +345,11 @@ static int children_dump(struct dump *d, pid_t pid, struct err *err)
 		else if (code == -ENOENT || code == -ESRCH)
 			code = 0; /* no Python, or gone */
 		else if (code) {
-			fprintf(stderr, "%s\n", why.msg);
+			struct err named;
+
+			err_set(&named, code, "process %d, a child: %s", pids[i], why.msg);
+			cmd_fail("dump", &named);
+			d->failed = true;
 			code = 0;
 		}
 	}
@@ -429,7 +433,11 @@ int cmd_dump(int argc, char **argv)
 		return EXIT_USAGE;
 	if (!d.pid_cnt)
 		return cmd_usage("dump", "no process given: uncoil dump -p PID");
-	for (i = 0; i < d.pid_cnt && !code; i++) {
+	for (i = 0; i < d.pid_cnt && (!code || (code != -ENOMEM && code != -EIO)); i++) {
+		if (code) { /* one process that can't be read does not hide the next one */
+			cmd_fail("dump", &err);
+			d.failed = true;
+		}
 		code = process_dump(&d, d.pids[i], &err);
 		if (d.children && (!code || code == -ENOENT)) {
 			/* a process that is no Python may have children that are */
@@ -442,9 +450,7 @@ int cmd_dump(int argc, char **argv)
 	}
 	if (d.json && d.shown)
 		fputs("\n]}\n", stdout);
-	if (fflush(stdout) || ferror(stdout)) {
-		code = -EIO;
-		err_set(&err, code, "cannot write to standard output: %s", err_str(errno));
-	}
-	return code ? cmd_fail("dump", &err) : EXIT_DONE;
+	if (cmd_stdout_done("dump"))
+		return EXIT_FAILED;
+	return code ? cmd_fail("dump", &err) : d.failed ? EXIT_FAILED : EXIT_DONE;
 }

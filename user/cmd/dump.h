@@ -16,7 +16,8 @@ struct dump {
 	pid_t pids[DUMP_PIDS_MAX];
 	int pid_cnt;
 	bool json, children, functions, columns, tasks;
-	int shown; /* processes so far */
+	int shown;   /* processes so far */
+	bool failed; /* one of them, and it was told */
 };
 
 /* One line, indented by so many spaces; nothing for a frame that is the interpreter's own. */

@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -27,16 +29,19 @@ static int take_record(void *ctx, enum record_type type, const void *data, size_
 
 static int journal_open(const char *path, FILE **ret_file)
 {
+	bool is_stream = !strcmp(path, "-") || !strcmp(path, "/dev/stdin");
 	struct stat st;
 	int fd, err;
 
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	/* what comes through a pipe is asked for by name; any other file that is none might never end */
+	fd = is_stream ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)
+		       : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
 		return -errno;
-	err = fstat(fd, &st)         ? -errno
-	      : S_ISDIR(st.st_mode)  ? -EISDIR
-	      : !S_ISREG(st.st_mode) ? -EINVAL
-				     : 0;
+	err = fstat(fd, &st)                       ? -errno
+	      : S_ISDIR(st.st_mode)                ? -EISDIR
+	      : !S_ISREG(st.st_mode) && !is_stream ? -EINVAL
+						   : 0;
 	*ret_file = err ? NULL : fdopen(fd, "r");
 	if (!*ret_file) {
 		close(fd);

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The command table and its dispatch, nothing else. */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cmd/cmd.h"
 
@@ -36,16 +39,54 @@ static void help(FILE *out)
 	      out);
 }
 
-int main(int argc, char **argv)
+/* Who starts a program with a standard stream closed (cron, a minimal supervisor) gives its number to
+ * the next file that is opened: what is said on stderr would be written into the output. */
+static void streams_hold(void)
+{
+	int fd;
+
+	for (fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0)
+			/* the lowest free number; a write to stdout goes on to fail */
+			(void)!open("/dev/null", fd == STDERR_FILENO ? O_WRONLY : O_RDONLY);
+}
+
+static int help_of(const struct command *command)
+{
+	char *argv[] = { (char *)command->name, "--help", NULL };
+
+	return command->run(2, argv);
+}
+
+static const struct command *command_of(const char *name)
 {
 	size_t i;
 
-	signal(SIGPIPE, SIG_IGN); /* a closed pipe is an error of the write, reported like any */
+	for (i = 0; i < COMMAND_CNT; i++)
+		if (!strcmp(name, commands[i].name))
+			return &commands[i];
+	return NULL;
+}
+
+int main(int argc, char **argv)
+{
+	const struct command *command;
+
+	streams_hold();
+	/* a closed pipe and a file grown too large are errors of the write, reported like any */
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
+	atexit(cmd_stdout_exit); /* getopt's and argp's help too */
 	if (argc < 2) {
 		help(stderr);
 		return EXIT_USAGE;
 	}
 	if (!strcmp(argv[1], "help") || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
+		command = argc > 2 ? command_of(argv[2]) : NULL;
+		if (command)
+			return help_of(command);
+		if (argc > 2)
+			return cmd_usage(NULL, "there is no command '%s'", argv[2]);
 		help(stdout);
 		return EXIT_DONE;
 	}
@@ -53,8 +94,10 @@ int main(int argc, char **argv)
 		puts("uncoil " UNCOIL_VERSION);
 		return EXIT_DONE;
 	}
-	for (i = 0; i < COMMAND_CNT; i++)
-		if (!strcmp(argv[1], commands[i].name))
-			return commands[i].run(argc - 1, argv + 1);
-	return cmd_usage(NULL, "there is no command '%s'", argv[1]);
+	command = command_of(argv[1]);
+	if (!command)
+		return cmd_usage(NULL, "there is no command '%s'", argv[1]);
+	if (argc == 3 && !strcmp(argv[2], "-h"))
+		return help_of(command);
+	return command->run(argc - 1, argv + 1);
 }

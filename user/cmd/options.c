@@ -139,6 +139,8 @@ static bool seconds(const char *text, uint64_t *ret_ns)
 	double value;
 	char *end;
 
+	if (text[strspn(text, "0123456789.")])
+		return false; /* no sign, exponent, 0x, inf */
 	value = strtod(text, &end);
 	if (end == text || *end || !(value >= 0.001) || value > DURATION_MAX)
 		return false;
@@ -306,6 +308,18 @@ static error_t replay_parse(int key, char *arg, struct argp_state *state)
 	return 0;
 }
 
+/* A single output is what -f says, whatever its name: stacks.txt may be folded. Among several a name
+ * that tells another format was not meant so, a journal's least of all. */
+static bool disagree(const struct options *o, const struct output *output)
+{
+	const struct sink *named = sink_by_suffix(output->path);
+
+	if (o->output_cnt == 1)
+		return false;
+	return output_is_journal(output->path) ? output->sink != NULL
+					       : named && named != output->sink;
+}
+
 static int outputs_choose(struct options *o, const char *command)
 {
 	int i, k;
@@ -320,10 +334,15 @@ static int outputs_choose(struct options *o, const char *command)
 				"the name '%s' tells no format; add -f, or a suffix like .svg",
 				o->outputs[i].path);
 		}
+		if (o->format && disagree(o, &o->outputs[i]))
+			return cmd_usage(command,
+					 "-f says %s, and the name '%s' says another format; leave "
+					 "-f away, or name the file otherwise",
+					 o->format, o->outputs[i].path);
 		if (o->outputs[i].sink && o->outputs[i].sink->timeline)
 			o->timeline = o->report.timeline = true;
 		for (k = 0; k < i; k++)
-			if (!strcmp(o->outputs[k].path, o->outputs[i].path))
+			if (output_is_same(&o->outputs[k], &o->outputs[i]))
 				return cmd_usage(command, "'%s' is given twice",
 						 o->outputs[i].path);
 	}

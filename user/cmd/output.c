@@ -15,18 +15,63 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/text.h"
+#include "cmd/cmd.h"
 #include "sink/sink.h"
 
 #define STREAM_BUFFER (256u << 10)
 
+bool output_is_journal(const char *path)
+{
+	const char *dot = strrchr(path, '.');
+
+	return dot && !strcmp(dot, ".uncoil");
+}
+
+/* The descriptor that this path is another word for; -1: none. What /dev/stdout and /dev/fd/N lead to must
+ * not be renamed over. */
+static int stream_of(const char *path)
+{
+	static const char *const folders[] = { "/dev/fd/", "/proc/self/fd/" };
+	uint64_t fd;
+	size_t i, len;
+
+	if (!strcmp(path, "-") || !strcmp(path, "/dev/stdout"))
+		return STDOUT_FILENO;
+	if (!strcmp(path, "/dev/stderr"))
+		return STDERR_FILENO;
+	for (i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
+		len = strlen(folders[i]);
+		if (!strncmp(path, folders[i], len) && cmd_number(path + len, 0, INT_MAX, &fd))
+			return fd;
+	}
+	return -1;
+}
+
+bool output_is_same(const struct output *a, const struct output *b)
+{
+	int stream = stream_of(a->path);
+	char folder_a[PATH_MAX], folder_b[PATH_MAX], *copy_a, *copy_b;
+	bool same = !strcmp(a->path, b->path);
+
+	if (same || stream >= 0 || stream_of(b->path) >= 0)
+		return same || (stream >= 0 && stream == stream_of(b->path));
+	copy_a = strdup(a->path);
+	copy_b = strdup(b->path);
+	/* what can't be resolved can't be written either, and says so then */
+	same = copy_a && copy_b && !strcmp(basename(copy_a), basename(copy_b)) &&
+	       realpath(dirname(copy_a), folder_a) && realpath(dirname(copy_b), folder_b) &&
+	       !strcmp(folder_a, folder_b);
+	free(copy_a);
+	free(copy_b);
+	return same;
+}
+
 bool output_choose(struct output *o, const char *format)
 {
-	const char *dot = strrchr(o->path, '.');
-
 	o->sink = NULL;
 	if (format && !strcmp(format, "raw"))
 		return true;
-	if (!format && dot && !strcmp(dot, ".uncoil"))
+	if (!format && output_is_journal(o->path))
 		return true;
 	o->sink = format ? sink_by_name(format) : sink_by_suffix(o->path);
 	return o->sink != NULL;
@@ -120,15 +165,12 @@ int output_open(struct output *o, struct err *err)
 {
 	mode_t mode = o->sink ? 0666 : 0600;
 	struct stat st = {};
-	bool is_stdout;
-	int fd, code;
+	int fd, code, stream = stream_of(o->path);
 
-	/* /dev/stdout is a symlink that must not be renamed over, whatever it leads to */
-	is_stdout = !strcmp(o->path, "-") || !strcmp(o->path, "/dev/stdout");
-	code = is_stdout || !stat(o->path, &st) ? 0 : errno;
-	if (is_stdout) {
+	code = stream >= 0 || !stat(o->path, &st) ? 0 : errno;
+	if (stream >= 0) {
 		o->direct = true;
-		fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+		fd = fcntl(stream, F_DUPFD_CLOEXEC, 3);
 		if (fd < 0)
 			return output_fail(o, -errno, NULL, err);
 	} else if (code == ENAMETOOLONG) {

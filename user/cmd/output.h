@@ -25,6 +25,12 @@ struct output {
 	bool direct;
 };
 
+/* A name that chooses a journal by itself. */
+bool output_is_journal(const char *path);
+
+/* Would the second one overwrite the first? */
+bool output_is_same(const struct output *a, const struct output *b);
+
 /* Which format a path and -f ask for; fills sink. False if neither tells. */
 bool output_choose(struct output *o, const char *format);
 

@@ -132,6 +132,8 @@ static int recording_run(struct recording *r)
 			turn_ns += r->options.rotate_ns;
 	}
 	r->interrupted = recording_signal() != 0;
+	if (r->interrupted && r->is_terminal && !r->options.quiet)
+		fputs("\r\033[Kwriting; Ctrl-C again gives it up\n", stderr);
 	return code;
 }
 

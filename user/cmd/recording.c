@@ -220,9 +220,12 @@ int recording_begin(struct recording *r)
 	uint32_t mode_len = strlen(mode);
 	char record[sizeof(meta) + 64];
 	int i, code = 0;
+	uint64_t now;
 
-	meta.start_unix_ns = recording_clock_ns(CLOCK_REALTIME);
-	meta.start_ns = r->cut_ns ? r->cut_ns : recording_clock_ns(CLOCK_MONOTONIC);
+	now = recording_clock_ns(CLOCK_MONOTONIC);
+	meta.start_ns = r->cut_ns ? r->cut_ns : now;
+	/* a part begins where the one before was cut, before that was written */
+	meta.start_unix_ns = recording_clock_ns(CLOCK_REALTIME) - (now - meta.start_ns);
 	for (i = 0; i < r->options.output_cnt; i++) {
 		if (r->rotate)
 			code = output_part(r, &r->options.outputs[i], meta.start_unix_ns);

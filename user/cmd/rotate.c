@@ -12,6 +12,7 @@
 #include "model/keep.h"
 #include "probe/rest.h"
 #include "probe/sampler.h"
+#include "sink/sink.h"
 
 #define TIMES_BYTES_MAX (16u << 20)
 #define HELD_BYTES_MAX  (256u << 20) /* as large as a ring may be */
@@ -212,6 +213,7 @@ int rotate_next(struct recording *recording)
 char *rotate_path(const char *file, int64_t unix_ns)
 {
 	const char *base = strrchr(file, '/'), *dot = strrchr(base ? base : file, '.');
+	size_t suffix = sink_suffix(file);
 	time_t seconds = unix_ns / 1000000000;
 	char when[32], *path;
 	struct tm tm;
@@ -219,6 +221,8 @@ char *rotate_path(const char *file, int64_t unix_ns)
 
 	if (!dot || dot == (base ? base + 1 : file))
 		dot = file + strlen(file);
+	if (suffix)
+		dot = file + strlen(file) - suffix; /* .speedscope.json is one */
 	gmtime_r(&seconds, &tm);
 	strftime(when, sizeof(when), "%Y%m%dT%H%M%SZ", &tm);
 	for (number = 1; number < NAMES_MAX; number++) {

@@ -19,22 +19,50 @@
 #define LEAVE "\x1b[m\x1b[?7h\x1b[?25h\x1b[?1049l"
 #define HOME  "\x1b[H"
 
-#define WRITE_MS 2000 /* a terminal that takes nothing for so long is gone, or stopped by Ctrl-S */
+/* A terminal may take nothing for as long as it likes (a connection that hangs), and must not hold up who
+ * drains the ring and hears signals: it is written to without blocking, through a description of uncoil's
+ * own, for the other one is shared with the shell. What it does not take in time is dropped; the next screen
+ * begins with CAN, which ends a sequence that was cut. */
+#define WRITE_MS 200
+#define CANCEL   "\x18"
 
 static struct termios before;
 static volatile sig_atomic_t is_lent;
 static volatile sig_atomic_t end_signal, suspend, resized, resumed;
 static bool gone;
+static int terminal = -1;
 static unsigned char keys[64];
 static size_t key_cnt;
 
 static const int ending[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
 static const int crashes[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT };
 
+/* False: not all of it was taken. */
+static bool put(const char *text, size_t len)
+{
+	struct pollfd output = { .fd = terminal, .events = POLLOUT };
+	ssize_t taken;
+
+	while (len) {
+		taken = write(terminal, text, len);
+		if (taken < 0 && errno == EAGAIN) {
+			if (poll(&output, 1, WRITE_MS) <= 0)
+				return false;
+			continue;
+		}
+		if (taken < 0) {
+			gone = gone || errno != EINTR;
+			return false;
+		}
+		text += taken;
+		len -= taken;
+	}
+	return true;
+}
+
 static void say(const char *text)
 {
-	if (write(STDOUT_FILENO, text, strlen(text)) < 0)
-		gone = true;
+	put(text, strlen(text));
 }
 
 static void on_end(int sig)
@@ -73,7 +101,7 @@ static void lend(void)
 	raw.c_cc[VMIN] = 0;
 	raw.c_cc[VTIME] = 0;
 	is_lent = 1;
-	tcsetattr(STDIN_FILENO, TCSADRAIN, &raw);
+	tcsetattr(STDIN_FILENO, TCSANOW, &raw);
 	say(ENTER);
 }
 
@@ -82,8 +110,8 @@ void screen_end(void)
 	if (!is_lent)
 		return;
 	is_lent = 0;
-	say(LEAVE);
-	tcsetattr(STDIN_FILENO, TCSADRAIN, &before);
+	say(CANCEL LEAVE);
+	tcsetattr(STDIN_FILENO, TCSANOW, &before);
 }
 
 int screen_require(struct err *err)
@@ -112,6 +140,9 @@ int screen_begin(struct err *err)
 	if (tcgetattr(STDIN_FILENO, &before))
 		return err_set(err, -errno, "cannot ask for the terminal's settings: %s",
 			       err_str(errno));
+	terminal = open("/proc/self/fd/1", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (terminal < 0)
+		terminal = STDOUT_FILENO; /* another user's: it may block then */
 	handle(ending, sizeof(ending) / sizeof(ending[0]), on_end, SA_RESTART);
 	handle(crashes, sizeof(crashes) / sizeof(crashes[0]), on_crash, SA_RESETHAND | SA_NODEFER);
 	handle(stop, 1, on_suspend, SA_RESTART);
@@ -225,21 +256,10 @@ int screen_key(void)
 
 void screen_put(const char *text, size_t len)
 {
-	struct pollfd output = { .fd = STDOUT_FILENO, .events = POLLOUT };
-	ssize_t put;
+	struct pollfd output = { .fd = terminal, .events = POLLOUT };
 
-	say(HOME);
-	while (len && !gone) {
-		put = write(STDOUT_FILENO, text, len);
-		if (put < 0 && errno == EAGAIN && poll(&output, 1, WRITE_MS) > 0)
-			continue;
-		if (put < 0 && errno == EINTR && !end_signal)
-			continue;
-		if (put < 0) {
-			gone = errno != EINTR;
-			return;
-		}
-		text += put;
-		len -= put;
-	}
+	if (gone || poll(&output, 1, 0) <= 0)
+		return; /* it still has the last one to show */
+	if (put(CANCEL HOME, strlen(CANCEL HOME)))
+		put(text, len);
 }

@@ -8,7 +8,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
-#include "base/text.h"
+#include "cmd/cmd.h"
 #include "cmd/options.h"
 #include "model/report.h"
 #include "sink/about.h"
@@ -31,23 +31,25 @@ int outputs_write(struct options *o, const struct report *report, struct err *er
 
 bool report_tell(const struct report *report, const struct options *o)
 {
-	struct buf path;
+	struct buf text;
 	bool lost = false;
 	uint32_t i;
 
 	for (i = 0; i < report->remark_cnt; i++) {
 		lost = lost || report->remarks[i].is_loss;
-		if (!o->quiet)
-			fprintf(stderr, "%" PRIu64 " %s\n", report->remarks[i].count,
-				report->remarks[i].text);
+		if (o->quiet)
+			continue;
+		fprintf(stderr, "%" PRIu64 " ", report->remarks[i].count);
+		cmd_show(stderr, report->remarks[i].text);
+		fputc('\n', stderr);
 	}
 	if (o->quiet)
 		return lost;
 	if (report->overhead.known) {
-		buf_init(&path, 65536);
-		about_overhead(report, &path);
-		fprintf(stderr, "overhead: %s\n", buf_text(&path));
-		buf_done(&path);
+		buf_init(&text, 65536);
+		about_overhead(report, &text);
+		fprintf(stderr, "overhead: %s\n", buf_text(&text));
+		buf_done(&text);
 	}
 	if (!report->samples && !report->remark_cnt)
 		fputs("no samples: the processes did nothing that this mode records meanwhile\n",
@@ -55,15 +57,13 @@ bool report_tell(const struct report *report, const struct options *o)
 	for (i = 0; i < (uint32_t)o->output_cnt; i++) {
 		if (!strcmp(o->outputs[i].path, "-"))
 			continue;
-		buf_init(&path, 65536);
-		text_terminal(&path, o->outputs[i].path);
-		fprintf(stderr, "%s: %s of ", buf_text(&path),
+		cmd_show(stderr, o->outputs[i].path);
+		fprintf(stderr, ": %s of ",
 			o->outputs[i].sink ? o->outputs[i].sink->name : "journal");
 		if (report->unit == REPORT_NS)
 			fprintf(stderr, "%" PRIu64 " waits and ", report->waits);
 		fprintf(stderr, "%" PRIu64 " samples in %.1f s\n", report->ticks,
 			report->duration_ns / 1e9);
-		buf_done(&path);
 	}
 	return lost;
 }

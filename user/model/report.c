@@ -363,6 +363,7 @@ struct report *report_new(const struct profile *p, const struct report_options *
 	root.file = root.path = intern(b, "");
 	b->report.root = child(b, NULL, &root);
 	b->report.mode = p->mode ? p->mode : "?";
+	b->report.waits_only = p->meta.mode == RECORD_OFFCPU;
 	b->report.unit = record_mode_waits(p->meta.mode) ? REPORT_NS : REPORT_SAMPLES;
 	b->report.rate_hz = p->meta.rate_hz;
 	b->report.start_unix_ns = p->meta.start_unix_ns;

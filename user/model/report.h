@@ -109,6 +109,7 @@ struct report_overhead {
 
 struct report {
 	const char *mode; /* "on-CPU" */
+	bool waits_only;  /* off-CPU: nothing was sampled */
 	enum report_unit unit;
 	uint32_t rate_hz;     /* samples per second of CPU time and thread */
 	uint64_t duration_ns; /* of the recording */

@@ -134,7 +134,8 @@ static void put_head(struct profile_out *p)
 
 	string_of(p, ""); /* string 0 must be */
 	if (report->unit == REPORT_NS) {
-		put_value_type(p, PROFILE_SAMPLE_TYPE, "wall", "nanoseconds");
+		put_value_type(p, PROFILE_SAMPLE_TYPE, report->waits_only ? "offcpu" : "wall",
+			       "nanoseconds");
 	} else {
 		put_value_type(p, PROFILE_SAMPLE_TYPE, "samples", "count");
 		put_value_type(p, PROFILE_SAMPLE_TYPE, "cpu", "nanoseconds");

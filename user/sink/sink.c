@@ -18,16 +18,17 @@ const struct sink *sink_by_name(const char *name)
 	return NULL;
 }
 
-static bool has_suffix(const char *path, const char *suffixes)
+/* Length of the one of these suffixes that the path ends in; 0: none. */
+static size_t suffix_of(const char *path, const char *suffixes)
 {
 	size_t path_len = strlen(path), len;
 
 	for (; *suffixes; suffixes += len + strspn(suffixes + len, " ")) {
 		len = strcspn(suffixes, " ");
 		if (len && len <= path_len && !memcmp(path + path_len - len, suffixes, len))
-			return true;
+			return len;
 	}
-	return false;
+	return 0;
 }
 
 const struct sink *sink_by_suffix(const char *path)
@@ -35,9 +36,16 @@ const struct sink *sink_by_suffix(const char *path)
 	size_t i;
 
 	for (i = 0; sinks[i]; i++)
-		if (has_suffix(path, sinks[i]->suffixes))
+		if (suffix_of(path, sinks[i]->suffixes))
 			return sinks[i];
 	return NULL;
+}
+
+size_t sink_suffix(const char *path)
+{
+	const struct sink *sink = sink_by_suffix(path);
+
+	return sink ? suffix_of(path, sink->suffixes) : 0;
 }
 
 const char *sink_names(void)

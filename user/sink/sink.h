@@ -37,4 +37,7 @@ const char *sink_names(void);
 const struct sink *sink_by_name(const char *name);   /* NULL if there is none */
 const struct sink *sink_by_suffix(const char *path); /* NULL if none claims it */
 
+/* Length of the suffix that chose it; 0: none does. */
+size_t sink_suffix(const char *path);
+
 #endif
