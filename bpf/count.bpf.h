@@ -146,6 +146,8 @@ SHARED int ship_step(__u32 n)
 	if (!s || n >= EV_FRAMES_MAX || n >= s->stack.frame_cnt)
 		return -EINVAL;
 	key.code = s->stack.frames[n].code;
+	if (!key.code)
+		return 0; /* the collector */
 	key.check = s->stack.frames[n].check;
 	key.image = s->stack.hdr.image;
 	if (bpf_map_lookup_elem(&codes, &key))

@@ -13,17 +13,6 @@
 
 #define CODES_PER_TICK 8
 
-/* Does this thread state hold the GIL? `last_holder` stays when the GIL is let go: `locked` tells. */
-static __always_inline bool holds_gil(const struct scratch *s, __u64 tstate)
-{
-	__u64 gil = gil_find(s, tstate), holder = 0;
-	__u32 locked = 0;
-
-	return gil && !user_u64(&holder, gil + s->cfg.gil_holder) && holder == tstate &&
-	       !bpf_probe_read_user(&locked, sizeof(locked), (void *)(gil + s->cfg.gil_locked)) &&
-	       locked == 1;
-}
-
 SEC("perf_event")
 int on_tick(struct bpf_perf_event_data *ctx)
 {
@@ -60,6 +49,7 @@ int on_tick(struct bpf_perf_event_data *ctx)
 		tstate = tstate_find(s, thread);
 		if (holder_only && !holds_gil(s, tstate))
 			return drop(STAT_NOT_HOLDER);
+		gc_look(s, tstate);
 		walk(s, tstate);
 		if (thread->thread_id != thread->sent_id)
 			thread_tell(thread, task, tgid, tid); /* or at the next tick */
