@@ -12,6 +12,10 @@
 
 #define PF_EXITING 0x00000004
 
+/* When so many bytes of code objects have been copied for one stack, no more are: usual ones have 1 to 2 KiB, the
+ * longest 20. Each is copied twice, into the scratch and from there into the ring. */
+#define CODE_BYTES_MAX 16384
+
 /* Tells user space of a thread; 0, or negative if the ring is full. */
 static __always_inline int thread_tell(struct thread_seen *thread, struct task_struct *task,
 				       __u32 tgid, __u32 tid)
@@ -86,7 +90,7 @@ static __always_inline __u64 str_size(const struct py_cfg *cfg, __u64 str)
 	return cfg->str_data_max + length * ((state >> cfg->str_kind_shift) & 7);
 }
 
-/* Ships the code object of s->stack.frames[n]; 0 or a negative errno. */
+/* Ships the code object of s->stack.frames[n]; its length or a negative errno. */
 SHARED int code_ship(__u32 n)
 {
 	struct scratch *s = scratch_here();
@@ -133,15 +137,18 @@ SHARED int code_ship(__u32 n)
 		 s->stack.hdr.thread);
 	if (at > sizeof(*ev))
 		return -EINVAL;
-	return bpf_ringbuf_output(&ring, ev, at, wake_flags());
+	if (bpf_ringbuf_output(&ring, ev, at, wake_flags()))
+		return -EINVAL;
+	return at;
 }
 
-/* One frame's code object, if it is new: 0 = was known, 1 = shipped now, negative = could not. */
+/* One frame's code object, if it is new: 0 = was known, negative = could not, else its bytes. */
 SHARED int ship_step(__u32 n)
 {
 	struct scratch *s = scratch_here();
 	struct code_key key = {};
 	__u32 one = 1;
+	int len;
 
 	if (!s || n >= EV_FRAMES_MAX || n >= s->stack.frame_cnt)
 		return -EINVAL;
@@ -152,30 +159,33 @@ SHARED int ship_step(__u32 n)
 	key.image = s->stack.hdr.image;
 	if (bpf_map_lookup_elem(&codes, &key))
 		return 0;
-	if (code_ship(n))
+	len = code_ship(n);
+	if (len <= 0)
 		return -EINVAL;
 	stat_add(STAT_CODES_NEW);
 	/* a full table only means that the object may be shipped twice */
 	bpf_map_update_elem(&codes, &key, &one, BPF_ANY);
-	return 1;
+	return len;
 }
 
 struct ship {
 	__u32 next; /* frame to look at next */
-	__u32 left; /* how many more may be copied this time */
+	__u32 left; /* how many more may be copied this time, */
+	int bytes;  /* and bytes: the last one may exceed them */
 };
 
 static long ship_turn(__u32 i, void *data)
 {
 	struct ship *ship = data;
-	int err;
+	int len;
 
-	if (!ship->left)
+	if (!ship->left || ship->bytes <= 0)
 		return 1;
-	err = ship_step(ship->next);
-	if (err < 0)
+	len = ship_step(ship->next);
+	if (len < 0)
 		return 1;
-	ship->left -= err;
+	ship->left -= len > 0;
+	ship->bytes -= len;
 	ship->next++;
 	return 0;
 }
@@ -184,7 +194,7 @@ static long ship_turn(__u32 i, void *data)
 SHARED int codes_ship(__u32 pending)
 {
 	struct scratch *s = scratch_here();
-	struct ship ship = { .next = pending - 1, .left = 0 };
+	struct ship ship = { .next = pending - 1, .bytes = CODE_BYTES_MAX };
 
 	if (!s)
 		return pending;
