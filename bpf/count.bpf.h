@@ -12,8 +12,8 @@
 
 #define PF_EXITING 0x00000004
 
-/* When so many bytes of code objects have been copied for one stack, no more are: usual ones have 1 to 2 KiB, the
- * longest 20. Each is copied twice, into the scratch and from there into the ring. */
+/* When so many bytes of code objects have been copied for one stack, no more are: usual ones have 1
+ * to 2 KiB, the longest 20. Each is copied twice, into the scratch and from there into the ring. */
 #define CODE_BYTES_MAX 16384
 
 /* Tells user space of a thread; 0, or negative if the ring is full. */

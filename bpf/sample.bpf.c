@@ -4,8 +4,8 @@
  * Python frames and adds one to the count of that (thread, stack) in a map.
  *
  * The tick is an interrupt of the target's. Its worst case is bounded: EV_FRAMES_MAX frames, and
- * CODES_PER_TICK code objects or CODE_BYTES_MAX of them; what is left of those is caught up on the stack's next tick
- * (count_val.pending), or by user space from the target's memory.
+ * CODES_PER_TICK code objects or CODE_BYTES_MAX of them; what is left of those is caught up on the
+ * stack's next tick (count_val.pending), or by user space from the target's memory.
  */
 #include <linux/bpf_perf_event.h>
 
