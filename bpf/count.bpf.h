@@ -90,7 +90,7 @@ static __always_inline __u64 str_size(const struct py_cfg *cfg, __u64 str)
 	return cfg->str_data_max + length * ((state >> cfg->str_kind_shift) & 7);
 }
 
-/* Ships the code object of s->stack.frames[n]; its length or a negative errno. */
+/* Ships the code object of s->stack.frames[n]; 0 or a negative errno. */
 SHARED int code_ship(__u32 n)
 {
 	struct scratch *s = scratch_here();
@@ -137,18 +137,16 @@ SHARED int code_ship(__u32 n)
 		 s->stack.hdr.thread);
 	if (at > sizeof(*ev))
 		return -EINVAL;
-	if (bpf_ringbuf_output(&ring, ev, at, wake_flags()))
-		return -EINVAL;
-	return at;
+	s->code_bytes += at;
+	return bpf_ringbuf_output(&ring, ev, at, wake_flags());
 }
 
-/* One frame's code object, if it is new: 0 = was known, negative = could not, else its bytes. */
+/* One frame's code object, if it is new: 0 = was known, 1 = shipped now, negative = could not. */
 SHARED int ship_step(__u32 n)
 {
 	struct scratch *s = scratch_here();
 	struct code_key key = {};
 	__u32 one = 1;
-	int len;
 
 	if (!s || n >= EV_FRAMES_MAX || n >= s->stack.frame_cnt)
 		return -EINVAL;
@@ -159,33 +157,30 @@ SHARED int ship_step(__u32 n)
 	key.image = s->stack.hdr.image;
 	if (bpf_map_lookup_elem(&codes, &key))
 		return 0;
-	len = code_ship(n);
-	if (len <= 0)
+	if (s->code_bytes >= CODE_BYTES_MAX || code_ship(n))
 		return -EINVAL;
 	stat_add(STAT_CODES_NEW);
 	/* a full table only means that the object may be shipped twice */
 	bpf_map_update_elem(&codes, &key, &one, BPF_ANY);
-	return len;
+	return 1;
 }
 
 struct ship {
 	__u32 next; /* frame to look at next */
-	__u32 left; /* how many more may be copied this time, */
-	int bytes;  /* and bytes: the last one may exceed them */
+	__u32 left; /* how many more may be copied this time */
 };
 
 static long ship_turn(__u32 i, void *data)
 {
 	struct ship *ship = data;
-	int len;
+	int err;
 
-	if (!ship->left || ship->bytes <= 0)
+	if (!ship->left)
 		return 1;
-	len = ship_step(ship->next);
-	if (len < 0)
+	err = ship_step(ship->next);
+	if (err < 0)
 		return 1;
-	ship->left -= len > 0;
-	ship->bytes -= len;
+	ship->left -= err;
 	ship->next++;
 	return 0;
 }
@@ -194,11 +189,12 @@ static long ship_turn(__u32 i, void *data)
 SHARED int codes_ship(__u32 pending)
 {
 	struct scratch *s = scratch_here();
-	struct ship ship = { .next = pending - 1, .bytes = CODE_BYTES_MAX };
+	struct ship ship = { .next = pending - 1, .left = 0 };
 
 	if (!s)
 		return pending;
 	ship.left = s->codes_max;
+	s->code_bytes = 0;
 	loop_each(EV_FRAMES_MAX, ship_turn, &ship);
 	return ship.next >= s->stack.frame_cnt ? 0 : ship.next + 1;
 }

@@ -49,6 +49,8 @@ struct scratch {
 	__u32 cfg_image;      /* whose cfg this is; 0 = none */
 	__u32 why;            /* enum ev_stack_flag: where the walk ended before the root */
 	__u32 codes_max;      /* code objects that may be copied for this stack */
+	__u32 code_bytes;     /* bytes of code objects that were copied for it */
+	__u32 pad;
 	__u8 window[PY_WINDOW_MAX];
 	__u8 tstate_raw[PY_TSTATE_READ_MAX];
 	__u8 code[PY_CODE_READ_MAX];
