@@ -12,6 +12,10 @@
 
 #define PF_EXITING 0x00000004
 
+/* When so many bytes of code objects have been copied for one stack, no more are: usual ones have 1
+ * to 2 KiB, the longest 20. Each is copied twice, into the scratch and from there into the ring. */
+#define CODE_BYTES_MAX 16384
+
 /* Tells user space of a thread; 0, or negative if the ring is full. */
 static __always_inline int thread_tell(struct thread_seen *thread, struct task_struct *task,
 				       __u32 tgid, __u32 tid)
@@ -133,6 +137,7 @@ SHARED int code_ship(__u32 n)
 		 s->stack.hdr.thread);
 	if (at > sizeof(*ev))
 		return -EINVAL;
+	s->code_bytes += at;
 	return bpf_ringbuf_output(&ring, ev, at, wake_flags());
 }
 
@@ -146,11 +151,13 @@ SHARED int ship_step(__u32 n)
 	if (!s || n >= EV_FRAMES_MAX || n >= s->stack.frame_cnt)
 		return -EINVAL;
 	key.code = s->stack.frames[n].code;
+	if (!key.code)
+		return 0; /* the collector */
 	key.check = s->stack.frames[n].check;
 	key.image = s->stack.hdr.image;
 	if (bpf_map_lookup_elem(&codes, &key))
 		return 0;
-	if (code_ship(n))
+	if (s->code_bytes >= CODE_BYTES_MAX || code_ship(n))
 		return -EINVAL;
 	stat_add(STAT_CODES_NEW);
 	/* a full table only means that the object may be shipped twice */
@@ -187,6 +194,7 @@ SHARED int codes_ship(__u32 pending)
 	if (!s)
 		return pending;
 	ship.left = s->codes_max;
+	s->code_bytes = 0;
 	loop_each(EV_FRAMES_MAX, ship_turn, &ship);
 	return ship.next >= s->stack.frame_cnt ? 0 : ship.next + 1;
 }

@@ -79,8 +79,16 @@ _Static_assert(sizeof(struct py_frame) == 16, "wire");
 
 #define EV_LASTI_NONE 0xffffffffU
 
-/* Why a stack is not the whole stack. 0 = it is. A stack without frames has exactly one of the
- * reasons from EV_STACK_NO_IMAGE on. */
+/* No frame, but the cyclic garbage collector (EV_STACK_GC): code and lasti are 0, and this is the check.
+ * GC: it runs here, in this thread, above the frame that started it, below what Python code it calls.
+ * GC_DURING: the thread has the GIL while the collector runs, and where that is is not known. At the leaf. */
+enum ev_check {
+	EV_CHECK_GC = 1,
+	EV_CHECK_GC_DURING = 2,
+};
+
+/* Why a stack is not the whole stack. 0 = it is. A stack without frames, that of the collector aside,
+ * has exactly one of the reasons from EV_STACK_NO_IMAGE on. */
 enum ev_stack_flag {
 	EV_STACK_TRUNCATED =
 		1 << 0, /* deeper than EV_FRAMES_MAX, EV_CHANGES_MAX; the root end is missing */
@@ -95,7 +103,8 @@ enum ev_stack_flag {
 	EV_STACK_UNSETTLED =
 		1
 		<< 7, /* the interpreter was between two stores that change the stack (walk.bpf.h) */
-	EV_STACK_ALL = (1 << 8) - 1,
+	EV_STACK_GC = 1 << 8, /* whole or not: one of `frames` is where the collector is */
+	EV_STACK_ALL = (1 << 9) - 1,
 };
 
 /* What a thread waits for, as the kernel knows it at the switch. Facts: user/model/wait.c says what

@@ -38,16 +38,19 @@ struct scratch {
 	__u64 hash;
 	__u64 window_start; /* the target's addresses that `window` holds: [start, end) */
 	__u64 window_end;
+	__u64 gc_frame;       /* the frame that started the collector, not passed yet; 0 = none */
 	__u64 code_last;      /* the last code object of this tick, */
 	__u32 check_last;     /* and its check: nothing changes while the thread is stopped */
 	__u32 entry_due;      /* the frame that began this cframe has not been passed yet, */
 	__u64 entry_previous; /* and this is what it must say comes before it */
 	__u32 changes;        /* frames of another function than the one before */
+	__u32 gc_leaf;        /* enum ev_check: what is at the leaf; 0 = nothing */
+	__u32 frame;          /* where the current frame begins in `window` */
+	__u32 cfg_image;      /* whose cfg this is; 0 = none */
+	__u32 why;            /* enum ev_stack_flag: where the walk ended before the root */
+	__u32 codes_max;      /* code objects that may be copied for this stack */
+	__u32 code_bytes;     /* bytes of code objects that were copied for it */
 	__u32 pad;
-	__u32 frame;     /* where the current frame begins in `window` */
-	__u32 cfg_image; /* whose cfg this is; 0 = none */
-	__u32 why;       /* enum ev_stack_flag: where the walk ended before the root */
-	__u32 codes_max; /* code objects that may be copied for this stack */
 	__u8 window[PY_WINDOW_MAX];
 	__u8 tstate_raw[PY_TSTATE_READ_MAX];
 	__u8 code[PY_CODE_READ_MAX];

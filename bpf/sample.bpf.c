@@ -4,25 +4,14 @@
  * Python frames and adds one to the count of that (thread, stack) in a map.
  *
  * The tick is an interrupt of the target's. Its worst case is bounded: EV_FRAMES_MAX frames, and
- * CODES_PER_TICK code objects; what is left of those is caught up on the stack's next tick
- * (count_val.pending), or by user space from the target's memory.
+ * CODES_PER_TICK code objects or CODE_BYTES_MAX of them; what is left of those is caught up on the
+ * stack's next tick (count_val.pending), or by user space from the target's memory.
  */
 #include <linux/bpf_perf_event.h>
 
 #include "count.bpf.h"
 
 #define CODES_PER_TICK 8
-
-/* Does this thread state hold the GIL? `last_holder` stays when the GIL is let go: `locked` tells. */
-static __always_inline bool holds_gil(const struct scratch *s, __u64 tstate)
-{
-	__u64 gil = gil_find(s, tstate), holder = 0;
-	__u32 locked = 0;
-
-	return gil && !user_u64(&holder, gil + s->cfg.gil_holder) && holder == tstate &&
-	       !bpf_probe_read_user(&locked, sizeof(locked), (void *)(gil + s->cfg.gil_locked)) &&
-	       locked == 1;
-}
 
 static __always_inline int tick(struct bpf_perf_event_data *ctx)
 {
@@ -57,6 +46,7 @@ static __always_inline int tick(struct bpf_perf_event_data *ctx)
 		tstate = tstate_find(s, thread);
 		if (holder_only && !holds_gil(s, tstate))
 			return drop(STAT_NOT_HOLDER);
+		gc_look(s, tstate);
 		walk(s, tstate);
 		if (thread->thread_id != thread->sent_id)
 			thread_tell(thread, task, tgid, tid); /* or at the next tick */

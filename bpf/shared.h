@@ -24,6 +24,9 @@
  * read costs is mostly the call, hardly its length. */
 #define PY_WINDOW_MAX 2048
 
+/* What is read of the collector at once: an int, and maybe an address behind it. */
+#define PY_COLLECTING_READ 16
+
 enum py_cfg_flag {
 	PY_CFG_CFRAME =
 		1
@@ -84,8 +87,12 @@ struct py_cfg {
 	__u32 gil_size;
 	__u32 gil_holder;
 	__u32 gil_locked;
+	__u32 runtime_collecting; /* does the garbage collector run? in _PyRuntime (3.8), */
+	__u32 interp_collecting;  /* or in the interpreter; both 0: not known */
+	__u32 collecting_frame;   /* from there to the frame that started it; 0 = there is none */
+	__u32 interp_stopper;     /* thread state that stops all others; 0 = the GIL does that */
 };
-_Static_assert(sizeof(struct py_cfg) == 200, "control");
+_Static_assert(sizeof(struct py_cfg) == 216, "control");
 
 enum proc_state {
 	PROC_UNKNOWN, /* followed, and it is not known (yet) to run Python */

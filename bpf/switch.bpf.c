@@ -151,6 +151,7 @@ static __always_inline __u64 chain_sum(struct scratch *s, __u64 tstate, __u16 st
 			    target->kind == SYSCALL_FUTEX ? target->regs.arg[0] : target->cnt);
 	if (tstate) {
 		s->hash = check_mix(s->hash, frame_first(s, tstate));
+		s->hash = check_mix(s->hash, s->gc_frame + s->gc_leaf);
 		first = s->at;
 		loop_each(2 * EV_FRAMES_MAX + 1, chain_turn, NULL);
 		s->at = first;
@@ -174,8 +175,10 @@ static __always_inline __u64 stack_left(struct scratch *s, struct task_struct *t
 		target_read(task, &target);
 	stack_begin(s, proc, thread, tgid, tid);
 	s->codes_max = CODES_PER_SWITCH;
-	if (proc->state == PROC_PYTHON)
+	if (proc->state == PROC_PYTHON) {
 		tstate = tstate_find(s, thread);
+		gc_look(s, tstate);
+	}
 	chain = chain_sum(s, tstate, state, &target);
 	memo = &thread->memo[chain % MEMO_CNT];
 	if (memo->chain == chain && memo->end_ns > now)

@@ -31,6 +31,14 @@
  * which the caller's cframe names as well. Where the two differ nothing is believed, and the sample
  * says so: EV_STACK_UNSETTLED. (v3.11.7, v3.12.1: Python/ceval.c, Python/bytecodes.c YIELD_VALUE.)
  *
+ * The garbage collector is no frame, but is put among them. An interpreter says that it collects, in
+ * `collecting`, and since 3.15 which frame started that: the collector stands on it, below what Python
+ * code it calls (finalizers, callbacks of weak references and of the gc module), and no other thread's
+ * stack has that frame. Before, whose collection it is is not said: `collecting` stays set while such
+ * code runs, and lets the GIL go, and another thread takes it. So all that the leaf says is: the GIL's
+ * holder ran during a collection. A free-threaded build says which thread it is that stops all
+ * others; the collector does, but while it calls Python code, and when it frees at the end.
+ *
  * A code object's address is reused as soon as it is freed. Each frame carries a check over what
  * makes the code object this one: its name, file, first line and line table, and co_version, which
  * is new for every code object, or before 3.12 the hash of its name. The check is part of the
@@ -297,6 +305,45 @@ static __always_inline __u64 gil_find(const struct scratch *s, __u64 tstate)
 	return gil;
 }
 
+/* Does this thread state hold the GIL? `last_holder` stays when the GIL is let go: `locked` tells. */
+static __always_inline bool holds_gil(const struct scratch *s, __u64 tstate)
+{
+	__u64 gil = gil_find(s, tstate), holder = 0;
+	__u32 locked = 0;
+
+	return gil && !user_u64(&holder, gil + s->cfg.gil_holder) && holder == tstate &&
+	       !bpf_probe_read_user(&locked, sizeof(locked), (void *)(gil + s->cfg.gil_locked)) &&
+	       locked == 1;
+}
+
+/* Is this thread in the garbage collector? Into s->gc_frame or s->gc_leaf, for the next walk(); the
+ * thread state is loaded. One read, where it could be. */
+static __always_inline void gc_look(struct scratch *s, __u64 tstate)
+{
+	const struct py_cfg *cfg = &s->cfg;
+	__u64 words[PY_COLLECTING_READ / 8], at, interp, stopper = 0;
+
+	s->gc_frame = 0;
+	s->gc_leaf = 0;
+	if (tstate <= 1 || (!cfg->collecting_frame && !tstate_is_current(s)))
+		return;
+	interp = tstate_u64(s, cfg->tstate_interp);
+	if (cfg->runtime_collecting)
+		at = cfg->runtime + cfg->runtime_collecting;
+	else if (cfg->interp_collecting)
+		at = interp + cfg->interp_collecting;
+	else
+		return;
+	if (bpf_probe_read_user(words, sizeof(words), (void *)at) || !(__u32)words[0])
+		return;
+	if (cfg->collecting_frame && words[1])
+		s->gc_frame = words[1];
+	else if (!cfg->interp_stopper)
+		s->gc_leaf = holds_gil(s, tstate) ? EV_CHECK_GC_DURING : 0;
+	else if (!user_u64(&stopper, interp + cfg->interp_stopper) && stopper == tstate)
+		s->gc_leaf = EV_CHECK_GC;
+}
+
 /* Reads the code object at `code` into s->code and sums it up; 0 = it is none. */
 static __always_inline __u32 code_sum(struct scratch *s, __u64 code)
 {
@@ -377,6 +424,22 @@ static __always_inline __u64 bytecode_start(const struct scratch *s, __u64 code)
 	return start;
 }
 
+/* The collector, as what runs above the frames that follow. */
+static __always_inline void gc_add(struct scratch *s, __u32 check)
+{
+	__u32 n = s->stack.frame_cnt;
+
+	s->gc_frame = 0;
+	if (n >= EV_FRAMES_MAX)
+		return; /* the walk ends here, truncated */
+	s->stack.frames[n].code = 0;
+	s->stack.frames[n].lasti = 0;
+	s->stack.frames[n].check = check;
+	s->stack.frame_cnt = n + 1;
+	s->stack.flags |= EV_STACK_GC;
+	s->hash = check_mix(s->hash, check);
+}
+
 /* One frame; 1 = the walk is over. */
 SHARED int walk_step(void)
 {
@@ -388,6 +451,8 @@ SHARED int walk_step(void)
 	if (!s || !s->at)
 		return 1;
 	cfg = &s->cfg;
+	if (s->at == s->gc_frame)
+		gc_add(s, EV_CHECK_GC);
 	n = s->stack.frame_cnt;
 	if (n >= EV_FRAMES_MAX) {
 		s->why = EV_STACK_TRUNCATED;
@@ -490,6 +555,8 @@ static __always_inline void walk(struct scratch *s, __u64 tstate)
 	s->code_last = 0;
 	s->changes = 0;
 	s->why = frame_first(s, tstate);
+	if (s->gc_leaf && !s->why)
+		gc_add(s, s->gc_leaf);
 	/* one more than fits, so that a stack of exactly EV_FRAMES_MAX is not "truncated"; shims of
 	 * the C stack take turns with frames at worst */
 	if (!s->why)
@@ -498,11 +565,12 @@ static __always_inline void walk(struct scratch *s, __u64 tstate)
 		s->why = EV_STACK_UNSETTLED;
 	if (s->why & EV_STACK_UNSETTLED) {
 		s->stack.frame_cnt = 0;
+		s->stack.flags &= ~EV_STACK_GC;
 		s->hash = begin;
 	}
 	if (s->at && !s->why)
 		s->why = EV_STACK_TRUNCATED;
-	if (!s->stack.frame_cnt && !s->why)
+	if (s->stack.frame_cnt == !!(s->stack.flags & EV_STACK_GC) && !s->why)
 		s->why = EV_STACK_NO_FRAME;
 	s->stack.flags |= s->why;
 }

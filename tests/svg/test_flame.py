@@ -436,7 +436,7 @@ CONTRAST = """
     };
     const f = Array.from(document.querySelectorAll('.f')).find(x => x.querySelector('text'));
     const as = f.getAttribute('class');
-    for (const kind of 'rptmals')
+    for (const kind of 'rptmwgals')
         for (let shade = 0; shade < 6; shade++)
             for (const extra of ['', ' up', ' hit']) {
                 f.setAttribute('class', `f ${kind} h${shade}${extra}`);

@@ -22,6 +22,8 @@ static inline struct ev_stack stack_event(uint32_t thread, uint64_t hash, uint32
 		.frame_cnt = cnt
 	};
 
+	for (uint32_t i = 0; i < cnt; i++)
+		ev.frames[i].code = 0x8000;
 	ev.hdr.size = FRAMES_HEAD + cnt * sizeof(struct py_frame);
 	return ev;
 }

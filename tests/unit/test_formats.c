@@ -241,6 +241,29 @@ static void pprof_file(void **state)
 	free(f);
 }
 
+/* Two places of one line are two frames, and two locations of one function. */
+static void columns(void **state)
+{
+	struct fixture *f = fixture_new(20);
+	size_t len, raw_len;
+	char *text, *raw;
+
+	FRAME(f, f->report.root, FRAME_APP, "f", "app.py", 9, 1)->column = 5;
+	FRAME(f, f->report.root, FRAME_APP, "f", "app.py", 9, 2)->column = 300;
+	text = written(&sink_speedscope, &f->report, &len);
+	assert_contains(text, "{\"name\":\"f\",\"file\":\"app.py\",\"line\":9,\"col\":5},\n"
+			      "{\"name\":\"f\",\"file\":\"app.py\",\"line\":9,\"col\":300}");
+	free(text);
+	text = written(&sink_pprof, &f->report, &len);
+	raw = inflated(text, len, &raw_len);
+	/* ids and mapping; function 1, line 9, and the columns */
+	assert_true(has_bytes(raw, raw_len, "\x08\1\x10\1\x22\6\x08\1\x10\x09\x18\5", 12));
+	assert_true(has_bytes(raw, raw_len, "\x08\2\x10\1\x22\7\x08\1\x10\x09\x18\xac\2", 13));
+	free(text);
+	free(raw);
+	free(f);
+}
+
 static void hostile(void **state)
 {
 	struct fixture *f = fixture_new(20);
@@ -414,6 +437,7 @@ int main(void)
 		cmocka_unit_test(pprof_file),      cmocka_unit_test(hostile),
 		cmocka_unit_test(nothing),         cmocka_unit_test(chrome_file),
 		cmocka_unit_test(perfetto_file),   cmocka_unit_test(waits_in_timelines),
+		cmocka_unit_test(columns),
 	};
 
 	return cmocka_run_group_tests_name("formats", tests, NULL, NULL);

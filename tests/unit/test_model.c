@@ -205,6 +205,50 @@ static void profile_refuses_records_that_do_not_hold(void **state)
 	profile__free(p);
 }
 
+static void collector_stands_among_the_frames(void **state)
+{
+	static const struct report_options plain;
+	struct profile *p = profile__new();
+	struct record_stats stats = { .stat[STAT_SAMPLES] = 5 };
+	struct ev_stack sure = stack_event(1, 1, EV_STACK_GC, 3),
+			during = stack_event(1, 2, EV_STACK_GC, 2);
+	const struct report_node *node;
+	struct report *report;
+	struct want want;
+
+	put_meta(p, RECORD_FORMAT, 0);
+	sure.frames[1] = (struct py_frame){ .check = EV_CHECK_GC };
+	during.frames[0] = (struct py_frame){ .check = EV_CHECK_GC_DURING };
+	put(p, RECORD_RING, &sure, sure.hdr.size, 0);
+	put(p, RECORD_RING, &during, during.hdr.size, 0);
+	put_count(p, 1, 1, 3);
+	put_count(p, 1, 2, 2);
+	while (profile__want(p, &want))
+		assert_int_not_equal(want.type == WANT_CODE && !want.code, 1); /* no code object */
+	/* what is neither is refused */
+	during.frames[0].check = EV_CHECK_GC_DURING + 1;
+	put(p, RECORD_RING, &during, during.hdr.size, 0);
+	during.frames[0].check = EV_CHECK_GC;
+	during.flags = 0;
+	put(p, RECORD_RING, &during, during.hdr.size, 0);
+	put_end(p, &stats);
+	report = report_new(p, &plain);
+	node = report->root->child;
+	assert_string_equal(node->func, "[name not read]");
+	assert_int_equal(node->total, 5);
+	node = node->child;
+	assert_string_equal(node->func, "[garbage collection]");
+	assert_int_equal(node->kind, FRAME_GC);
+	assert_int_equal(node->total, 3);
+	assert_int_equal(node->self, 0);
+	assert_string_equal(node->child->func, "[name not read]");
+	assert_string_equal(node->next->func, "[during garbage collection]");
+	assert_int_equal(node->next->self, 2);
+	assert_int_equal(remark_like(report, "kernel side that did not hold")->count, 2);
+	report_free(report);
+	profile__free(p);
+}
+
 static void profile_is_bounded(void **state)
 {
 	static const struct report_options plain;
@@ -431,6 +475,7 @@ int main(void)
 		cmocka_unit_test(profile_says_what_it_misses),
 		cmocka_unit_test(profile_asks_for_what_it_lacks),
 		cmocka_unit_test(profile_refuses_records_that_do_not_hold),
+		cmocka_unit_test(collector_stands_among_the_frames),
 		cmocka_unit_test(profile_is_bounded),
 		cmocka_unit_test(profile_shows_a_root_once),
 		cmocka_unit_test(profile_asks_for_children_of_the_unknown),

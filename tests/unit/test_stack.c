@@ -165,6 +165,61 @@ static void test_deep(void **state)
 	world_done(&w);
 }
 
+/* What the interpreter says of its collector. */
+static void collects(struct world *w, uint64_t frame, uint64_t gil_holder)
+{
+	const struct py_offsets *off = &w->layout.abi.off;
+	uint64_t at = w->cfg.runtime_collecting ? w->cfg.runtime + w->cfg.runtime_collecting
+						: w->thread.interp + w->cfg.interp_collecting;
+	uint64_t gil = w->cfg.runtime + off->runtime_gil;
+	uint32_t locked = 1;
+
+	if (!off->runtime_gil) {
+		gil = image_new(&w->im, off->gil_size);
+		image_u64(&w->im, w->thread.interp + off->interp_gil, gil);
+	}
+	image_u64(&w->im, at, 1);
+	if (w->cfg.collecting_frame)
+		image_u64(&w->im, at + w->cfg.collecting_frame, frame);
+	image_u64(&w->im, gil + off->gil_holder, gil_holder);
+	image_put(&w->im, gil + off->gil_locked, &locked, sizeof(locked));
+}
+
+static void test_collector(void **state)
+{
+	static const int each[] = { 8, 9, 10, 11, 12, 13, 14, 15 };
+	uint64_t code, root, middle, leaf;
+	struct world w;
+	size_t i;
+
+	for (i = 0; i < 8; i++) {
+		world_init(&w, each[i]);
+		code = code_new(&w, "f", 1);
+		root = frame_new(&w, 0, code, 0);
+		middle = frame_new(&w, root, code, 0);
+		leaf = frame_new(&w, middle, code, 0);
+		collects(&w, middle, w.thread.tstate);
+		walk(&w, leaf, 10);
+		assert_int_equal(w.stack.flags, EV_STACK_GC);
+		assert_int_equal(w.stack.frame_cnt, 4);
+		assert_int_equal(w.stack.frames[each[i] == 15].code, 0);
+		assert_int_equal(w.stack.frames[each[i] == 15].check,
+				 each[i] == 15 ? EV_CHECK_GC : EV_CHECK_GC_DURING);
+		walk(&w, leaf, 1);
+		assert_true(w.stack.flags & EV_STACK_TRUNCATED);
+		assert_int_equal(w.stack.frame_cnt, 1);
+		walk(&w, 0, 10); /* at the interpreter's end no function runs */
+		assert_int_equal(w.stack.flags,
+				 EV_STACK_NO_FRAME | (each[i] == 15 ? 0 : EV_STACK_GC));
+		/* another one has the GIL; another one's frame */
+		collects(&w, 0x1234, each[i] == 15 ? w.thread.tstate : 0x1234);
+		walk(&w, leaf, 10);
+		assert_int_equal(w.stack.flags, 0);
+		assert_int_equal(w.stack.frame_cnt, 3);
+		world_done(&w);
+	}
+}
+
 /* Frames of the C stack are none of Python's; there may be one between any two. */
 static void test_shims(void **state)
 {
@@ -456,15 +511,11 @@ static void test_task_info(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_frames),
-		cmocka_unit_test(test_deep),
-		cmocka_unit_test(test_shims),
-		cmocka_unit_test(test_cycles),
-		cmocka_unit_test(test_garbage),
-		cmocka_unit_test(test_threads),
-		cmocka_unit_test(test_asleep_is_exact),
-		cmocka_unit_test(test_busy_is_not),
-		cmocka_unit_test(test_woken_is_read_again),
+		cmocka_unit_test(test_frames),      cmocka_unit_test(test_deep),
+		cmocka_unit_test(test_collector),   cmocka_unit_test(test_shims),
+		cmocka_unit_test(test_cycles),      cmocka_unit_test(test_garbage),
+		cmocka_unit_test(test_threads),     cmocka_unit_test(test_asleep_is_exact),
+		cmocka_unit_test(test_busy_is_not), cmocka_unit_test(test_woken_is_read_again),
 		cmocka_unit_test(test_task_info),
 	};
 

@@ -18,6 +18,7 @@
 #include "base/secret.h"
 #include "base/text.h"
 #include "model/files.h"
+#include "model/remarks.h"
 #include "os/proc.h"
 #include "os/syscall.h"
 #include "os/task.h"
@@ -127,6 +128,8 @@ static int codes_learn(struct snapshot *s, struct mem *mem, const struct py_stac
 
 	for (i = 0; i < stack->frame_cnt && !err; i++) {
 		frame = &stack->frames[i];
+		if (!frame->code)
+			continue; /* the collector */
 		/* a recursion is one function thousands of times */
 		if (!last || last->code != frame->code || last->check != frame->check)
 			err = code_learn(s, mem, frame);
@@ -141,7 +144,11 @@ bool snapshot_frame(const struct snapshot *s, const struct py_frame *frame,
 	struct code_id id = { frame->code, frame->check };
 	struct snapshot_code *code;
 
-	*ret_frame = (struct snapshot_frame){ .func = "?", .file = "", .path = "" };
+	*ret_frame = (struct snapshot_frame){ .func = frame->code ? "?" : gc_mark(frame->check),
+					      .file = "",
+					      .path = "" };
+	if (!frame->code)
+		return true;
 	HASH_FIND(hh, s->codes, &id, sizeof(id), code);
 	if (!code || !code->known)
 		return true;

@@ -6,6 +6,18 @@
 
 #include "model/record.h"
 
+/* What is no code object must be the collector, and said to be there. */
+static bool frames_hold(const struct ev_stack *ev)
+{
+	uint32_t i;
+
+	for (i = 0; i < ev->frame_cnt; i++)
+		if (!ev->frames[i].code && (!(ev->flags & EV_STACK_GC) || !ev->frames[i].check ||
+					    ev->frames[i].check > EV_CHECK_GC_DURING))
+			return false;
+	return true;
+}
+
 static int stack_decode(const void *data, size_t len, struct event *ev)
 {
 	const size_t head = sizeof(struct ev_stack) - sizeof(((struct ev_stack *)0)->frames);
@@ -13,7 +25,8 @@ static int stack_decode(const void *data, size_t len, struct event *ev)
 	ev->stack = data;
 	if (len < head || ev->stack->frame_cnt > EV_FRAMES_MAX ||
 	    len != head + ev->stack->frame_cnt * sizeof(struct py_frame) ||
-	    (ev->stack->flags & ~EV_STACK_ALL) || (ev->stack->wait.flags & ~WAIT_ALL))
+	    (ev->stack->flags & ~EV_STACK_ALL) || (ev->stack->wait.flags & ~WAIT_ALL) ||
+	    !frames_hold(ev->stack))
 		return -EINVAL;
 	return 0;
 }

@@ -88,6 +88,12 @@ static int stack_apply(struct profile *p, const struct ev_stack *ev)
 		image_ask(p, image);
 	}
 	for (i = ev->frame_cnt; i-- > 0;) {
+		if (!ev->frames[i].code) {
+			node = profile_node(p, node, NULL, ev->frames[i].check);
+			if (!node)
+				return -ENOMEM;
+			continue;
+		}
 		code = profile_code(p, (struct code_id){ ev->frames[i].code, ev->hdr.image,
 							 ev->frames[i].check });
 		if (!code)

@@ -58,11 +58,11 @@ struct code {
 	UT_hash_handle hh;
 };
 
-/* One frame below another; `up` is NULL at the root end. */
+/* One frame below another; `up` is NULL at the root end, `code` where the collector is. */
 struct node_id {
 	struct node *up;
 	struct code *code;
-	uint64_t lasti;
+	uint64_t lasti; /* without code: enum ev_check */
 };
 
 struct node {

@@ -36,6 +36,11 @@ const struct flag_text flag_texts[FLAG_TEXT_CNT] = {
 	  "samples in the midst of a call or a return, when there is no whole stack" },
 };
 
+const char *gc_mark(enum ev_check check)
+{
+	return check == EV_CHECK_GC ? "[garbage collection]" : "[during garbage collection]";
+}
+
 struct remarks {
 	const struct profile *profile;
 	struct report_remark *list;
@@ -95,6 +100,8 @@ static void remarks_of_stacks(struct remarks *r)
 				flagged[i] += stack->count;
 		is_unnamed = is_cut = false;
 		for (node = stack->leaf; node; node = node->id.up) {
+			if (!node->id.code)
+				continue; /* the collector */
 			is_unnamed |= !node->id.code->decoded || node->id.code->py.name_missing ||
 				      node->id.code->py.filename_missing;
 			is_cut |= node->id.code->decoded && node->id.code->py.lines_cut;

@@ -19,6 +19,9 @@ struct flag_text {
 	bool is_loss;
 };
 
+/* The frame that stands for the garbage collector. */
+const char *gc_mark(enum ev_check check);
+
 #define FLAG_TEXT_CNT 7
 extern const struct flag_text flag_texts[FLAG_TEXT_CNT];
 

@@ -102,6 +102,8 @@ static struct report_node *frame(struct built *b, struct report_node *parent,
 	enum frame_kind kind;
 	const char *shown;
 
+	if (!code)
+		return label(b, parent, FRAME_GC, gc_mark(node->id.lasti));
 	if (!code->decoded)
 		return label(b, parent, FRAME_MARK, "[name not read]");
 	shown = file_shown(code->py.filename, image ? image->cwd : NULL, &kind);
@@ -120,7 +122,7 @@ static struct report_node *frame(struct built *b, struct report_node *parent,
 
 static bool is_shim(const struct code *code)
 {
-	return code->decoded && code_is_shim(&code->py);
+	return code && code->decoded && code_is_shim(&code->py);
 }
 
 static struct report_node *thread_nodes(struct built *b, struct report_node *at,

@@ -21,6 +21,7 @@ enum frame_kind {
 	FRAME_LIBRARY, /* Python under site-packages, dist-packages */
 	FRAME_STDLIB,  /* Python of the standard library, and frozen modules */
 	FRAME_MARK,    /* no frame but a remark: "[truncated]", "[no Python frame]" */
+	FRAME_GC,      /* no frame but the garbage collector */
 	FRAME_WAIT,    /* no frame but what a thread waited for: "[sleep]", "[run queue]" */
 	FRAME_KIND_MAX
 };

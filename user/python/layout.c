@@ -354,7 +354,15 @@ int layout_cfg(const struct py_found *found, const struct py_layout *layout, str
 		.gil_size = off->gil_size,
 		.gil_holder = off->gil_holder,
 		.gil_locked = off->gil_locked,
+		.interp_stopper = live->interp_stw_requester,
 	};
+
+	if (live->runtime_gc)
+		cfg.runtime_collecting = live->runtime_gc + live->gc_collecting;
+	else if (live->interp_gc)
+		cfg.interp_collecting = live->interp_gc + live->gc_collecting;
+	if (live->gc_frame)
+		cfg.collecting_frame = live->gc_frame - live->gc_collecting;
 
 	if (layout->source.cframe_current_frame != PY_SOURCE_NONE)
 		cfg.flags |= PY_CFG_CFRAME;
@@ -373,7 +381,7 @@ int layout_cfg(const struct py_found *found, const struct py_layout *layout, str
 		cfg.frame_code_tags = STACKREF_TAGS;
 	cfg.tstate_read = 8 + max_u32(max_u32(off->tstate_thread_id, off->tstate_frame),
 				      max_u32(max_u32(off->tstate_next, live->tstate_cframe),
-					      live->tstate_status));
+					      max_u32(off->tstate_interp, live->tstate_status)));
 	cfg.frame_read =
 		8 + max_u32(max_u32(off->frame_previous, off->frame_code),
 			    max_u32(max_u32(off->frame_instr, off->frame_owner), live->frame_tlbc));
@@ -382,7 +390,8 @@ int layout_cfg(const struct py_found *found, const struct py_layout *layout, str
 				    max_u32(max_u32(off->code_name, off->code_qualname),
 					    max_u32(off->code_linetable, off->code_version)));
 	if (cfg.tstate_read > PY_TSTATE_READ_MAX || cfg.frame_read > PY_FRAME_READ_MAX ||
-	    cfg.code_read > PY_CODE_READ_MAX)
+	    cfg.code_read > PY_CODE_READ_MAX ||
+	    (cfg.collecting_frame && cfg.collecting_frame != PY_COLLECTING_READ - 8))
 		return -EINVAL;
 	*ret_cfg = cfg;
 	return 0;

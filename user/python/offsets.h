@@ -65,6 +65,11 @@
 #define PY_LIVE(X)                                                                               \
 	X(object_type, object, "PyObject.ob_type")                                               \
 	X(runtime_tstate_current, runtime, "_PyRuntimeState.gilstate.tstate_current (3.8-3.11)") \
+	X(runtime_gc, runtime, "_PyRuntimeState.gc (3.8), or none")                              \
+	X(interp_gc, interp, "PyInterpreterState.gc (3.9+), or none")                            \
+	X(interp_stw_requester, interp, "stoptheworld.requester (free-threaded), or none")       \
+	X(gc_collecting, gc, "_gc_runtime_state.collecting")                                     \
+	X(gc_frame, gc, "_gc_runtime_state.frame (3.15+), or none")                              \
 	X(tstate_status, tstate, "PyThreadState._status (3.12+), or none")                       \
 	X(tstate_active, tstate, "mask of _status.active (3.12+), no offset")                    \
 	X(tstate_cframe, tstate, "PyThreadState.cframe (3.10-3.12), on the C stack, or none")    \

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "base/buf.h"
+#include "python/gil.h"
 #include "python/mem.h"
 #include "python/object_read.h"
 
@@ -215,6 +216,40 @@ static int frame_first(struct walk *w, const struct stack_thread *thread, uint64
 	return err;
 }
 
+/* Is this thread in the garbage collector? As bpf/walk.bpf.h finds it (gc_look): the frame that that
+ * stands on, or what is at the leaf; else 0 and 0. */
+static enum ev_check gc_look(struct walk *w, const struct stack_thread *thread, uint64_t *ret_frame)
+{
+	const struct py_cfg *cfg = w->cfg;
+	uint64_t words[PY_COLLECTING_READ / 8], at = 0, stopper;
+	struct gil gil;
+
+	*ret_frame = 0;
+	if (cfg->runtime_collecting)
+		at = cfg->runtime + cfg->runtime_collecting;
+	else if (cfg->interp_collecting)
+		at = thread->interp + cfg->interp_collecting;
+	if (!at || mem_read(w->mem, at, words, sizeof(words)) || !(uint32_t)words[0])
+		return 0;
+	if (cfg->collecting_frame && words[1])
+		*ret_frame = words[1];
+	else if (!cfg->interp_stopper)
+		return gil_read(w->mem, w->abi, cfg->runtime, thread->interp, &gil) && gil.locked &&
+				       gil.holder == thread->tstate
+			       ? EV_CHECK_GC_DURING
+			       : 0;
+	else if (!mem_u64(w->mem, thread->interp + cfg->interp_stopper, &stopper) &&
+		 stopper == thread->tstate)
+		return EV_CHECK_GC;
+	return 0;
+}
+
+static int gc_add(struct py_stack *stack, enum ev_check check)
+{
+	stack->flags |= EV_STACK_GC;
+	return frame_add(stack, 0, 0, check);
+}
+
 /* Instruction offset in the bytecode that this frame runs: in a free-threaded build a copy of the
  * thread's own (bpf/walk.bpf.h, bytecode_start). */
 static uint32_t lasti_of(struct walk *w, const uint8_t *frame, uint64_t code, uint64_t instr)
@@ -261,7 +296,8 @@ int stack_frame(struct mem *mem, const struct py_abi *abi, const struct py_cfg *
 /* Follows `previous` to the end. A cycle is found as R. P. Brent has it (1980, "An improved Monte
  * Carlo factorization algorithm"): every frame is compared with one that is left behind at steps
  * 1, 2, 4, 8 ... */
-static int frames_walk(struct walk *w, uint64_t at, uint32_t frames_max, struct py_stack *stack)
+static int frames_walk(struct walk *w, uint64_t at, uint64_t gc_frame, uint32_t frames_max,
+		       struct py_stack *stack)
 {
 	uint64_t mark = 0;
 	uint32_t step, next_mark = 1, mark_cnt = 0;
@@ -283,6 +319,12 @@ static int frames_walk(struct walk *w, uint64_t at, uint32_t frames_max, struct 
 		frame = frame_load(w, at);
 		if (!frame)
 			break;
+		if (at == gc_frame && stack->frame_cnt < frames_max) {
+			gc_frame = 0;
+			err = gc_add(stack, EV_CHECK_GC);
+			if (err)
+				return err;
+		}
 		if (stack->seek && at == stack->seek)
 			stack->seek_at = stack->frame_cnt;
 		at = frame_u64(w, frame, w->cfg->frame_previous);
@@ -310,7 +352,8 @@ int stack_walk(struct mem *mem, const struct py_abi *abi, const struct py_cfg *c
 	       const struct stack_thread *thread, uint32_t frames_max, struct py_stack *stack)
 {
 	struct walk *w;
-	uint64_t at = 0;
+	uint64_t at = 0, gc_frame = 0;
+	enum ev_check leaf = 0;
 	int err = 0;
 
 	stack->frame_cnt = 0;
@@ -327,9 +370,14 @@ int stack_walk(struct mem *mem, const struct py_abi *abi, const struct py_cfg *c
 	if (frame_first(w, thread, &at))
 		stack->flags = EV_STACK_UNREADABLE;
 	else
-		err = frames_walk(w, at, frames_max, stack);
-	if (!err && !stack->frame_cnt && !stack->flags)
-		stack->flags = EV_STACK_NO_FRAME;
+		leaf = gc_look(w, thread, &gc_frame);
+	if (leaf)
+		err = gc_add(stack, leaf);
+	if (!err && at)
+		err = frames_walk(w, at, gc_frame, frames_max, stack);
+	if (!err && stack->frame_cnt == !!(stack->flags & EV_STACK_GC) &&
+	    !(stack->flags & ~EV_STACK_GC))
+		stack->flags |= EV_STACK_NO_FRAME;
 	free(w);
 	return err;
 }

@@ -69,6 +69,7 @@ static const struct {
 	[FRAME_LIBRARY] = { 'l', "library" },
 	[FRAME_STDLIB] = { 's', "standard library" },
 	[FRAME_MARK] = { 'm', "not a Python frame" },
+	[FRAME_GC] = { 'g', "garbage collection" },
 	[FRAME_WAIT] = { 'w', "waiting" },
 };
 _Static_assert(FRAME_WAIT == FRAME_KIND_MAX - 1, "each kind has its class here and in flame.css");

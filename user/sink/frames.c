@@ -6,7 +6,7 @@
 
 struct frame_key {
 	uint32_t func, file, path, kind;
-	int32_t line;
+	int32_t line, column;
 };
 
 void frames_init(struct frames *f)
@@ -35,7 +35,8 @@ uint32_t frames_number(struct frames *f, const struct report_node *node)
 				 .file = index_of_str(&f->strings, node->file, NULL),
 				 .path = index_of_str(&f->strings, node->path, NULL),
 				 .kind = node->kind,
-				 .line = node->line };
+				 .line = node->line,
+				 .column = node->column };
 	struct frame *grown;
 	uint32_t number, cap;
 	bool fresh;
@@ -54,8 +55,8 @@ uint32_t frames_number(struct frames *f, const struct report_node *node)
 		f->list = grown;
 		f->cap = cap;
 	}
-	f->list[number] =
-		(struct frame){ node->func, node->file, node->path, node->line, node->kind };
+	f->list[number] = (struct frame){ node->func, node->file,   node->path,
+					  node->line, node->column, node->kind };
 	return number;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A table of frames for the formats that write each frame once: nodes with the same function, file
- * and line have the same number, from 0 in the order in which they were first asked for.
+ * A table of frames for the formats that write each frame once: nodes with the same function, file,
+ * line and column have the same number, from 0 in the order in which they were first asked for.
  */
 #ifndef UNCOIL_SINK_FRAMES_H
 #define UNCOIL_SINK_FRAMES_H
@@ -13,7 +13,7 @@
 
 struct frame {
 	const char *func, *file, *path; /* the report's; of the first node */
-	int32_t line;
+	int32_t line, column;
 	uint32_t kind; /* enum frame_kind */
 };
 

@@ -59,6 +59,7 @@ enum {
 	LOCATION_LINE = 4,
 	LINE_FUNCTION = 1,
 	LINE_LINE = 2,
+	LINE_COLUMN = 3,
 	FUNCTION_ID = 1,
 	FUNCTION_NAME = 2,
 	FUNCTION_FILENAME = 4,
@@ -67,7 +68,7 @@ enum {
 
 struct location {
 	uint32_t function; /* index */
-	int32_t line;
+	int32_t line, column;
 };
 
 struct function {
@@ -161,7 +162,7 @@ static uint64_t location_of(struct profile_out *p, const struct report_node *nod
 	struct function function = { .name = string_of(p, node->func),
 				     .file = string_of(p, node->path),
 				     .first_line = node->first_line };
-	struct location location = { .line = node->line };
+	struct location location = { .line = node->line, .column = node->column };
 
 	location.function = index_of(&p->functions, &function, sizeof(function), NULL);
 	return index_of(&p->locations, &location, sizeof(location), NULL) + 1;
@@ -246,6 +247,8 @@ static int put_location(void *ctx, const void *key, size_t len)
 	pb_uint(&p->part, LINE_FUNCTION, location->function + 1ULL);
 	if (location->line > 0)
 		pb_uint(&p->part, LINE_LINE, location->line);
+	if (location->column > 0)
+		pb_uint(&p->part, LINE_COLUMN, location->column);
 	pb_uint(&p->msg, LOCATION_ID, ++p->id);
 	pb_uint(&p->msg, LOCATION_MAPPING, 1);
 	pb_msg(&p->msg, LOCATION_LINE, &p->part);

@@ -131,6 +131,8 @@ static int put_frame(void *ctx, const struct frame *frame)
 	}
 	if (frame->line > 0)
 		fprintf(page->out, ",\"line\":%" PRId32, frame->line);
+	if (frame->column > 0)
+		fprintf(page->out, ",\"col\":%" PRId32, frame->column);
 	fputc('}', page->out);
 	return page->err;
 }
