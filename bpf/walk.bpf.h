@@ -71,11 +71,13 @@ static __always_inline __u8 frame_u8(const struct scratch *s, __u32 off)
 
 static __always_inline __u64 code_u64(const struct scratch *s, __u32 off)
 {
+	barrier_var(off); /* checked as it is used: verifiers before 6.9 lose a copy's bounds */
 	return off <= PY_CODE_READ_MAX - 8 ? *(const __u64 *)(s->code + off) : 0;
 }
 
 static __always_inline __u32 code_u32(const struct scratch *s, __u32 off)
 {
+	barrier_var(off); /* checked as it is used: verifiers before 6.9 lose a copy's bounds */
 	return off <= PY_CODE_READ_MAX - 4 ? *(const __u32 *)(s->code + off) : 0;
 }
 
@@ -99,6 +101,7 @@ static __always_inline int tstate_load(struct scratch *s, __u64 tstate)
 
 static __always_inline __u64 tstate_u64(const struct scratch *s, __u32 off)
 {
+	barrier_var(off); /* checked as it is used: verifiers before 6.9 lose a copy's bounds */
 	return off <= PY_TSTATE_READ_MAX - 8 ? *(const __u64 *)(s->tstate_raw + off) : 0;
 }
 

@@ -19,6 +19,7 @@
 #include "os/feature.h"
 #include "os/proc.h"
 #include "os/syscall.h"
+#include "plain.skel.h"
 #include "uncoil.skel.h"
 
 #define DRAIN_BATCH      1024
@@ -98,6 +99,29 @@ static int serials_reserve(struct sampler *s)
 	return err;
 }
 
+/* The programs without bpf_loop() are another object with the same maps, knobs and programs
+ * (bpf/emit.bpf.h): the same skeleton does for both. */
+static struct uncoil_bpf *skel_open(void)
+{
+	struct uncoil_bpf *skel;
+	int err;
+
+	if (feature_has(FEAT_LOOP))
+		return uncoil_bpf__open();
+	skel = calloc(1, sizeof(*skel));
+	err = skel ? uncoil_bpf__create_skeleton(skel) : -ENOMEM;
+	if (!err) {
+		skel->skeleton->data = (void *)plain_object;
+		skel->skeleton->data_sz = sizeof(plain_object);
+		err = bpf_object__open_skeleton(skel->skeleton, NULL);
+	}
+	if (!err)
+		return skel;
+	uncoil_bpf__destroy(skel);
+	errno = -err;
+	return NULL;
+}
+
 int sampler__load(struct sampler *s, struct err *err)
 {
 	uint64_t seed = 0;
@@ -105,7 +129,7 @@ int sampler__load(struct sampler *s, struct err *err)
 
 	limits_raise();
 	libbpf_set_print(libbpf_silent);
-	s->skel = uncoil_bpf__open();
+	s->skel = skel_open();
 	if (!s->skel)
 		return err_set(err, -errno, "cannot open the BPF programs: %s", err_str(errno));
 	if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
@@ -114,7 +138,6 @@ int sampler__load(struct sampler *s, struct err *err)
 	s->skel->rodata->follow_children = s->options.children;
 	s->skel->rodata->timeline = s->options.timeline;
 	s->skel->rodata->has_cookie = feature_has(FEAT_PERF_LINK);
-	s->skel->rodata->has_loop = feature_has(FEAT_LOOP);
 	s->skel->rodata->ring_wake_bytes = s->options.ring_bytes / 4;
 	s->skel->rodata->trace_switches = s->options.switches;
 	s->skel->rodata->holder_only = s->options.holder_only;
