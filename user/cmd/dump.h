@@ -17,6 +17,7 @@ struct dump {
 	int pid_cnt;
 	bool json, children, functions, columns, tasks;
 	int shown; /* processes so far */
+	struct peers *peers;
 };
 
 /* One line, indented by so many spaces; nothing for a frame that is the interpreter's own. */
