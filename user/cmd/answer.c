@@ -66,7 +66,7 @@ struct answers {
 	uint64_t call; /* of answers__give() */
 	bool any_python;
 	struct err why;
-	struct py_files no_python;
+	struct py_files files;
 };
 
 static uint64_t now_ns(void)
@@ -233,7 +233,7 @@ static int live_look(struct answers *a, struct live *live, bool replace, struct 
 {
 	int code;
 
-	code = python_find_again(live->pid, &a->no_python, &live->py, err);
+	code = python_find_again(live->pid, &a->files, &live->py, err);
 	if (code)
 		return code;
 	mem_process_init(&live->mem, live->pid);
