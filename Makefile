@@ -39,7 +39,7 @@ UNIT := $(patsubst tests/unit/%.c,$(O)/tests/unit/%,$(wildcard tests/unit/test_*
 FUZZERS := $(patsubst tests/fuzz/%.c,$(O)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 SKEL := $(O)/uncoil.skel.h $(O)/plain.skel.h $(O)/peers.skel.h
 
-.PHONY: all check check-bpf asan fuzz bench accuracy fmt fmt-check lint install clean help \
+.PHONY: all check check-bpf asan fuzz vm bench accuracy fmt fmt-check lint install clean help \
 	offsets vmlinux compile-tests
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -136,6 +136,8 @@ asan-units: $(UNIT)
 SECS ?= 20
 fuzz: $(FUZZERS) ## fuzz every parser for SECS seconds each (default 20); T=name for one
 	$(Q)scripts/fuzz $(SECS) $(T)
+vm: uncoil ## try ./uncoil on Debian's kernels from 5.10 to 7.3 under QEMU (scripts/vm); minutes
+	$(Q)scripts/vm
 bench: uncoil ## measure costs against the bare timer and Austin; root
 	$(Q)scripts/bench
 accuracy: uncoil ## are stacks and shares true? every Python, 20 minutes; root; QUICK=1: one; ONLY=3.12.1,tasks

@@ -32,11 +32,13 @@ static __always_inline struct thread_seen *thread_get(struct task_struct *task, 
 						      __u32 tid, __u32 image)
 {
 	struct thread_seen *thread = bpf_map_lookup_elem(&threads, &tid), *fresh;
-	struct serials *here = serials_here();
-	struct scratch *s = scratch_here();
+	struct serials *here;
+	struct scratch *s;
 
 	if (thread && thread->image == image)
 		return thread;
+	here = serials_here();
+	s = scratch_here();
 	if (!here || !s) {
 		stat_add(STAT_DROP_SCRATCH);
 		return NULL;

@@ -27,11 +27,13 @@
 #include "cmd/cmd.h"
 #include "os/feature.h"
 #include "os/proc.h"
+#include "probe/sampler.h"
 #include "python/find.h"
 #include "python/layout.h"
 #include "python/mem.h"
 
-#define PIDS_MAX 64
+#define PIDS_MAX      64
+#define PROGRAMS_RING 65536
 
 struct doctor {
 	pid_t pids[PIDS_MAX];
@@ -110,6 +112,39 @@ static void kernel(struct doctor *d)
 			hint_row(list[i].hint);
 		if (state == FEATURE_NO && list[i].need == FEATURE_REQUIRED)
 			d->trouble++;
+	}
+}
+
+/* Whether this kernel takes the programs themselves: the rest is what they are made of. */
+static void programs(struct doctor *d)
+{
+	static const struct {
+		const char *name, *why;
+		struct sampler_options options;
+	} kinds[] = {
+		{ "sampling programs",
+		  "loaded and checked by this kernel",
+		  { .rate_hz = 99, .ring_bytes = PROGRAMS_RING } },
+		{ "off-CPU program",
+		  "the same, with that of --mode wall and offcpu",
+		  { .switches = true, .ring_bytes = PROGRAMS_RING } },
+	};
+	struct sampler *sampler;
+	struct err err;
+	size_t i;
+
+	for (i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		err = (struct err){};
+		sampler = sampler__new(&kinds[i].options);
+		if (!sampler)
+			return;
+		if (sampler__load(sampler, &err)) {
+			row("STOP", kinds[i].name, err.msg);
+			d->trouble++;
+		} else {
+			row("yes", kinds[i].name, kinds[i].why);
+		}
+		sampler__free(sampler);
 	}
 }
 
@@ -293,6 +328,8 @@ int cmd_doctor(int argc, char **argv)
 		return EXIT_USAGE;
 	privileges(&d);
 	kernel(&d);
+	if (!d.trouble)
+		programs(&d);
 	for (i = 0; i < d.pid_cnt; i++)
 		process(&d, d.pids[i]);
 	closing(&d);

@@ -19,7 +19,7 @@
 #include "os/feature.h"
 #include "os/proc.h"
 #include "os/syscall.h"
-#include "plain.skel.h"
+#include "probe/programs.h"
 #include "uncoil.skel.h"
 
 #define DRAIN_BATCH      1024
@@ -47,14 +47,6 @@ struct sampler {
 	int (*fn)(void *ctx, void *data, size_t len);
 	void *ctx;
 };
-
-static int libbpf_silent(enum libbpf_print_level level, const char *format, va_list args)
-{
-	(void)level;
-	(void)format;
-	(void)args;
-	return 0;
-}
 
 struct sampler *sampler__new(const struct sampler_options *options)
 {
@@ -99,37 +91,13 @@ static int serials_reserve(struct sampler *s)
 	return err;
 }
 
-/* The programs without bpf_loop() are another object with the same maps, knobs and programs
- * (bpf/emit.bpf.h): the same skeleton does for both. */
-static struct uncoil_bpf *skel_open(void)
-{
-	struct uncoil_bpf *skel;
-	int err;
-
-	if (feature_has(FEAT_LOOP))
-		return uncoil_bpf__open();
-	skel = calloc(1, sizeof(*skel));
-	err = skel ? uncoil_bpf__create_skeleton(skel) : -ENOMEM;
-	if (!err) {
-		skel->skeleton->data = (void *)plain_object;
-		skel->skeleton->data_sz = sizeof(plain_object);
-		err = bpf_object__open_skeleton(skel->skeleton, NULL);
-	}
-	if (!err)
-		return skel;
-	uncoil_bpf__destroy(skel);
-	errno = -err;
-	return NULL;
-}
-
 int sampler__load(struct sampler *s, struct err *err)
 {
 	uint64_t seed = 0;
 	int code, nr;
 
 	limits_raise();
-	libbpf_set_print(libbpf_silent);
-	s->skel = skel_open();
+	s->skel = programs_open();
 	if (!s->skel)
 		return err_set(err, -errno, "cannot open the BPF programs: %s", err_str(errno));
 	if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
@@ -146,12 +114,11 @@ int sampler__load(struct sampler *s, struct err *err)
 	bpf_program__set_autoload(s->skel->progs.on_switch, s->options.switches);
 	code = bpf_map__set_max_entries(s->skel->maps.ring, s->options.ring_bytes);
 	if (!code)
-		code = uncoil_bpf__load(s->skel);
+		code = programs_load(s->skel, err);
+	else
+		err_set(err, code, "cannot size the ring buffer: %s", err_str(code));
 	if (code)
-		return feature_explain(err)
-			       ?: err_set(err, code,
-					  "the kernel refuses the BPF programs: %s (see `uncoil doctor`)",
-					  err_str(code));
+		return code;
 	s->cpu_cnt = libbpf_num_possible_cpus();
 	if (s->cpu_cnt < 0)
 		return err_set(err, s->cpu_cnt, "cannot count the CPUs: %s", err_str(s->cpu_cnt));
