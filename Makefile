@@ -29,16 +29,17 @@ WARN += -Werror
 endif
 
 # maps first: bpftool's linker resolves an extern map only if its definition came before
-BPF_SRC := bpf/maps.bpf.c $(filter-out bpf/maps.bpf.c,$(wildcard bpf/*.bpf.c))
+BPF_SRC := bpf/maps.bpf.c $(filter-out bpf/maps.bpf.c bpf/peers.bpf.c,$(wildcard bpf/*.bpf.c))
 BPF_OBJ := $(BPF_SRC:%.c=$(O)/%.o)
+PLAIN_OBJ := $(BPF_SRC:%.c=$(O)/plain/%.o)
 USER_SRC := $(wildcard user/*/*.c)
 USER_OBJ := $(USER_SRC:%.c=$(O)/%.o)
 LIB_OBJ := $(filter-out $(O)/user/cmd/main.o,$(USER_OBJ))
 UNIT := $(patsubst tests/unit/%.c,$(O)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 FUZZERS := $(patsubst tests/fuzz/%.c,$(O)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
-SKEL := $(O)/uncoil.skel.h
+SKEL := $(O)/uncoil.skel.h $(O)/plain.skel.h $(O)/peers.skel.h
 
-.PHONY: all check check-bpf asan fuzz bench accuracy fmt fmt-check lint install clean help \
+.PHONY: all check check-bpf asan fuzz vm bench accuracy fmt fmt-check lint install clean help \
 	offsets vmlinux compile-tests
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -48,19 +49,35 @@ uncoil: $(USER_OBJ)
 	$(call msg,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LINK) -o $@ $^ $(LIBS)
 
-# --- kernel side: several *.bpf.c, linked into one object, one skeleton
+# --- kernel side: several *.bpf.c, linked into one object, one skeleton; and once more for kernels
+# without bpf_loop(), as bytes for the same skeleton (user/probe/sampler.c)
+BPF_CC = $(CLANG) -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) $(BPF_DEFS) -Wall -Wextra \
+	-Wno-unused-parameter -Ibpf -Ivmlinux/$(ARCH) -idirafter /usr/include/$(MULTIARCH) -MMD -MP
 $(O)/bpf/%.bpf.o: bpf/%.bpf.c
 	$(call msg,BPF,$<)
 	@mkdir -p $(@D)
-	$(Q)$(CLANG) -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) $(BPF_DEFS) -Wall \
-		-Wextra -Wno-unused-parameter -Ibpf -Ivmlinux/$(ARCH) -idirafter /usr/include/$(MULTIARCH) \
-		-MMD -MP -c $< -o $@
+	$(Q)$(BPF_CC) -c $< -o $@
+$(O)/plain/bpf/%.bpf.o: bpf/%.bpf.c
+	$(call msg,BPF,$< (plain loops))
+	@mkdir -p $(@D)
+	$(Q)$(BPF_CC) -DPLAIN_LOOPS -c $< -o $@
 $(O)/uncoil.bpf.o: $(BPF_OBJ)
 	$(call msg,BPFLINK,$@)
 	$(Q)$(BPFTOOL) gen object $@ $^
-$(SKEL): $(O)/uncoil.bpf.o
+$(O)/plain.bpf.o: $(PLAIN_OBJ)
+	$(call msg,BPFLINK,$@)
+	$(Q)$(BPFTOOL) gen object $@ $^
+$(O)/uncoil.skel.h: $(O)/uncoil.bpf.o
 	$(call msg,SKEL,$@)
 	$(Q)$(BPFTOOL) gen skeleton $< name uncoil_bpf >$@
+$(O)/peers.skel.h: $(O)/bpf/peers.bpf.o
+	$(call msg,SKEL,$@)
+	$(Q)$(BPFTOOL) gen object $(O)/peers.bpf.o $<
+	$(Q)$(BPFTOOL) gen skeleton $(O)/peers.bpf.o name peers_bpf >$@
+$(O)/plain.skel.h: $(O)/plain.bpf.o
+	$(call msg,EMBED,$@)
+	$(Q)(echo 'static const unsigned char plain_object[] __attribute__((aligned(8))) = {'; \
+		xxd -i <$<; echo '};') >$@
 
 # --- user side
 $(O)/user/%.o: user/%.c | $(SKEL)
@@ -124,6 +141,8 @@ fuzz: ## fuzz every parser for SECS seconds each (default 20); T=name for one
 	$(Q)$(MAKE) --no-print-directory O=.output/fuzzers CC=$(CLANG) CI= WARN=-w \
 		CFLAGS="$(FUZZ_FLAGS),fuzzer-no-link" fuzz-programs
 	$(Q)scripts/fuzz $(SECS) $(T)
+vm: uncoil ## try ./uncoil on Debian's kernels from 5.10 to 7.3 under QEMU (scripts/vm); minutes
+	$(Q)scripts/vm
 bench: uncoil ## measure costs against the bare timer and Austin; root
 	$(Q)scripts/bench
 accuracy: uncoil ## are stacks and shares true? every Python, 20 minutes; root; QUICK=1: one; ONLY=3.12.1,tasks
@@ -151,4 +170,4 @@ clean: ## remove everything built
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
 
--include $(BPF_OBJ:.o=.d) $(USER_OBJ:.o=.d) $(UNIT:=.d) $(FUZZERS:=.d)
+-include $(BPF_OBJ:.o=.d) $(O)/bpf/peers.bpf.d $(PLAIN_OBJ:.o=.d) $(USER_OBJ:.o=.d) $(UNIT:=.d) $(FUZZERS:=.d)

@@ -37,6 +37,19 @@ static __always_inline bool user_sp(const struct bpf_perf_event_data *ctx, __u64
 	return (ctx->regs.cs & 3) == 3;
 }
 
+/* THREAD_SIZE of v5.10 arch/x86/include/asm/page_64_types.h, without KASAN */
+#define KERNEL_STACK_SIZE 16384
+
+/* The registers that a thread entered the kernel with: at the end of its kernel stack. Since 5.15
+ * the kernel tells (commit dd6e10fbd9fb ("bpf: Add bpf_task_pt_regs() helper")); no earlier one
+ * leaves room behind them (TOP_OF_KERNEL_STACK_PADDING, v5.10 arch/x86/include/asm/thread_info.h). */
+static __always_inline const struct pt_regs *task_regs(struct task_struct *task)
+{
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs))
+		return (void *)bpf_task_pt_regs(task);
+	return (struct pt_regs *)(BPF_CORE_READ(task, stack) + KERNEL_STACK_SIZE) - 1;
+}
+
 struct syscall_regs {
 	int nr; /* -1: it entered the kernel by an exception or an interrupt */
 	__u64 arg[2];
@@ -46,7 +59,7 @@ struct syscall_regs {
  * whatever is no system call (arch/x86/entry/entry_64.S, idtentry_body). */
 static __always_inline void regs_read(struct task_struct *task, struct syscall_regs *ret)
 {
-	const struct pt_regs *regs = (void *)bpf_task_pt_regs(task);
+	const struct pt_regs *regs = task_regs(task);
 	__u64 si_di_orig[3] = {};
 
 	/* the registers' order at the entry is the user-space interface's */

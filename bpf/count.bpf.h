@@ -35,12 +35,15 @@ static __always_inline int thread_tell(struct thread_seen *thread, struct task_s
 static __always_inline struct thread_seen *thread_get(struct task_struct *task, __u32 tgid,
 						      __u32 tid, __u32 image)
 {
-	struct thread_seen *thread = bpf_map_lookup_elem(&threads, &tid), fresh = {};
-	struct serials *here = serials_here();
+	struct thread_seen *thread = bpf_map_lookup_elem(&threads, &tid), *fresh;
+	struct serials *here;
+	struct scratch *s;
 
 	if (thread && thread->image == image)
 		return thread;
-	if (!here) {
+	here = serials_here();
+	s = scratch_here();
+	if (!here || !s) {
 		stat_add(STAT_DROP_SCRATCH);
 		return NULL;
 	}
@@ -49,14 +52,16 @@ static __always_inline struct thread_seen *thread_get(struct task_struct *task, 
 		stat_add(STAT_EXITING);
 		return NULL;
 	}
-	fresh.image = image;
-	fresh.serial = serial_next(&here->threads);
-	fresh.thread_id = task_thread_id(task);
-	if (thread_tell(&fresh, task, tgid, tid)) {
+	fresh = &s->fresh; /* the BPF stack's 512 bytes are for all functions that call each other */
+	__builtin_memset(fresh, 0, sizeof(*fresh));
+	fresh->image = image;
+	fresh->serial = serial_next(&here->threads);
+	fresh->thread_id = task_thread_id(task);
+	if (thread_tell(fresh, task, tgid, tid)) {
 		stat_add(STAT_DROP_RING_THREAD);
 		return NULL;
 	}
-	if (bpf_map_update_elem(&threads, &tid, &fresh, BPF_ANY)) {
+	if (bpf_map_update_elem(&threads, &tid, fresh, BPF_ANY)) {
 		stat_add(STAT_DROP_THREADS_FULL);
 		return NULL;
 	}

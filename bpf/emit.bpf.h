@@ -24,18 +24,19 @@ static __always_inline int drop(__u32 stat)
 }
 
 /* Calls step(i, data) for i from 0 until it returns non-zero, max times at the most. The verifier
- * follows a plain loop turn by turn (20 ms for the three of a tick), bpf_loop()'s body once. */
+ * follows a plain loop turn by turn, bpf_loop()'s body once: so it stands in a SHARED function, where it
+ * is followed once and not on each way that leads there. Kernels before 5.13 refuse an object that so much as mentions a callback: all is compiled twice. */
+#ifndef PLAIN_LOOPS
+#define loop_each(max, step, data) bpf_loop(max, step, data, 0)
+#else
 #define loop_each(max, step, data)                                 \
 	do {                                                       \
-		if (has_loop) {                                    \
-			bpf_loop(max, step, data, 0);              \
-			break;                                     \
-		}                                                  \
 		for (__u32 loop_i = 0; loop_i < (max); loop_i++) { \
 			if (step(loop_i, data))                    \
 				break;                             \
 		}                                                  \
 	} while (0)
+#endif
 
 static __always_inline struct serials *serials_here(void)
 {

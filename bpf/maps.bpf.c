@@ -16,7 +16,6 @@ struct costs_map costs SEC(".maps");
 const volatile __u64 hash_seed = 0;
 const volatile __u32 follow_children = 0;
 const volatile __u32 has_cookie = 0;
-const volatile __u32 has_loop = 0;
 const volatile __u32 timeline = 0;
 const volatile __u32 ring_wake_bytes = 0;
 const volatile __u32 trace_switches = 0;

@@ -54,6 +54,7 @@ struct scratch {
 	__u8 window[PY_WINDOW_MAX];
 	__u8 tstate_raw[PY_TSTATE_READ_MAX];
 	__u8 code[PY_CODE_READ_MAX];
+	struct thread_seen fresh; /* a thread that is seen for the first time */
 	struct ev_stack stack;
 };
 
@@ -148,7 +149,6 @@ extern struct costs_map costs SEC(".maps");
 extern const volatile __u64 hash_seed; /* random per recording: a target cannot aim at collisions */
 extern const volatile __u32 follow_children; /* -s */
 extern const volatile __u32 has_cookie;      /* bpf_get_attach_cookie(), Linux 5.15 */
-extern const volatile __u32 has_loop;        /* bpf_loop(), Linux 5.17 */
 extern const volatile __u32 timeline;        /* an event for each sample, with its time */
 extern const volatile __u32 ring_wake_bytes; /* unread bytes at which the reader is woken */
 extern const volatile __u32 trace_switches;  /* switch.bpf.c is attached */

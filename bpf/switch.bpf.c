@@ -11,6 +11,7 @@
  * the stack is the same. A code object that was freed and replaced at the same address under the
  * same callers, between two waits within MEMO_NS, would not be noticed; nothing else is left out.
  */
+#include "file.bpf.h"
 #include "times.bpf.h"
 
 #include <bpf/bpf_tracing.h>
@@ -20,15 +21,24 @@
 #define MEMO_NS 100000000ULL /* how long a stack is believed to be what it was */
 #endif
 
-#define S_IFMT   0170000
-#define S_IFSOCK 0140000
-#define AF_INET  2
-#define AF_INET6 10
-
 struct pollfd {
 	int fd;
 	short events, revents;
 };
+
+/* Before 5.14 (commit 2f064a59a11f ("sched: Change task_struct::state")). */
+struct task_struct___old {
+	long state;
+} __attribute__((preserve_access_index));
+
+static __always_inline __u16 task_state(struct task_struct *task)
+{
+	struct task_struct___old *old = (void *)task;
+
+	if (bpf_core_field_exists(task->__state))
+		return task->__state;
+	return BPF_CORE_READ(old, state);
+}
 
 /* What the thread waits on: its system call, and that one's file or futex. */
 struct target {
@@ -60,47 +70,12 @@ static __always_inline void target_read(struct task_struct *task, struct target 
 	}
 }
 
-static __always_inline void socket_read(struct file *file, struct wait *wait)
-{
-	struct socket *socket = BPF_CORE_READ(file, private_data);
-	struct sock *sk = BPF_CORE_READ(socket, sk);
-
-	if (!sk)
-		return;
-	wait->flags |= WAIT_SOCKET;
-	wait->type = BPF_CORE_READ(socket, type);
-	wait->family = BPF_CORE_READ(sk, __sk_common.skc_family);
-	if (wait->family == AF_INET)
-		BPF_CORE_READ_INTO((__u32 *)wait->addr, sk, __sk_common.skc_daddr);
-	else if (wait->family == AF_INET6)
-		bpf_core_read(wait->addr, sizeof(wait->addr), &sk->__sk_common.skc_v6_daddr);
-	else
-		return;
-	wait->port = __builtin_bswap16(BPF_CORE_READ(sk, __sk_common.skc_dport));
-	wait->local_port = BPF_CORE_READ(sk, __sk_common.skc_num);
-}
-
-static __always_inline void file_read(struct task_struct *task, int fd, struct wait *wait)
-{
-	struct fdtable *fdt = BPF_CORE_READ(task, files, fdt);
-	struct file *file = NULL, **fds;
-
-	if (fd < 0 || (__u32)fd >= BPF_CORE_READ(fdt, max_fds))
-		return;
-	fds = BPF_CORE_READ(fdt, fd);
-	if (bpf_probe_read_kernel(&file, sizeof(file), fds + fd) || !file)
-		return;
-	wait->flags |= WAIT_FILE;
-	wait->mode = BPF_CORE_READ(file, f_inode, i_mode);
-	if ((wait->mode & S_IFMT) == S_IFSOCK)
-		socket_read(file, wait);
-}
-
 /* The facts of a wait, into s->stack.wait and the stack's hash. */
 static __always_inline void wait_fill(struct scratch *s, struct task_struct *task, __u16 state,
 				      const struct target *target, __u64 tstate)
 {
 	struct wait *wait = &s->stack.wait;
+	struct file *file;
 	__u64 gil;
 	int i;
 
@@ -108,7 +83,9 @@ static __always_inline void wait_fill(struct scratch *s, struct task_struct *tas
 	wait->state = state;
 	wait->cnt = target->cnt;
 	if (state) {
-		file_read(task, target->fd, wait);
+		file = file_of(task, target->fd);
+		if (file)
+			file_read(file, wait);
 		gil = target->kind == SYSCALL_FUTEX ? gil_find(s, tstate) : 0;
 		if (gil && target->regs.arg[0] - gil < s->cfg.gil_size)
 			wait->flags |= WAIT_GIL;
@@ -139,6 +116,12 @@ static long chain_turn(__u32 i, void *unused)
 	return chain_step() ? 1 : 0;
 }
 
+SHARED int chain_follow(void)
+{
+	loop_each(2 * EV_FRAMES_MAX + 1, chain_turn, NULL);
+	return 0;
+}
+
 /* A sum over all that tells this wait from another, but for the code objects; never 0. */
 static __always_inline __u64 chain_sum(struct scratch *s, __u64 tstate, __u16 state,
 				       const struct target *target)
@@ -153,7 +136,7 @@ static __always_inline __u64 chain_sum(struct scratch *s, __u64 tstate, __u16 st
 		s->hash = check_mix(s->hash, frame_first(s, tstate));
 		s->hash = check_mix(s->hash, s->gc_frame + s->gc_leaf);
 		first = s->at;
-		loop_each(2 * EV_FRAMES_MAX + 1, chain_turn, NULL);
+		chain_follow();
 		s->at = first;
 	}
 	return s->hash ?: 1;
@@ -247,7 +230,7 @@ static __always_inline bool thread_leaves(struct task_struct *task, bool preempt
 	if (cost)
 		cost->cpu_ns += thread->times.cpu_ns - before;
 	wait_settle(thread, task);
-	thread->hash = stack_left(s, task, thread, proc, preempt ? 0 : task->__state, now);
+	thread->hash = stack_left(s, task, thread, proc, preempt ? 0 : task_state(task), now);
 	thread->run_delay = run_delay(task);
 	thread->since_ns = now;
 	thread->exec_ns = task->se.sum_exec_runtime;

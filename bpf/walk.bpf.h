@@ -79,11 +79,13 @@ static __always_inline __u8 frame_u8(const struct scratch *s, __u32 off)
 
 static __always_inline __u64 code_u64(const struct scratch *s, __u32 off)
 {
+	barrier_var(off); /* checked as it is used: verifiers before 6.9 lose a copy's bounds */
 	return off <= PY_CODE_READ_MAX - 8 ? *(const __u64 *)(s->code + off) : 0;
 }
 
 static __always_inline __u32 code_u32(const struct scratch *s, __u32 off)
 {
+	barrier_var(off); /* checked as it is used: verifiers before 6.9 lose a copy's bounds */
 	return off <= PY_CODE_READ_MAX - 4 ? *(const __u32 *)(s->code + off) : 0;
 }
 
@@ -107,6 +109,7 @@ static __always_inline int tstate_load(struct scratch *s, __u64 tstate)
 
 static __always_inline __u64 tstate_u64(const struct scratch *s, __u32 off)
 {
+	barrier_var(off); /* checked as it is used: verifiers before 6.9 lose a copy's bounds */
 	return off <= PY_TSTATE_READ_MAX - 8 ? *(const __u64 *)(s->tstate_raw + off) : 0;
 }
 
@@ -208,6 +211,15 @@ static long tstate_turn(__u32 i, void *found)
 	return 1;
 }
 
+/* Looks at thread states from s->interp and s->tstate on; 1 = it is found. */
+SHARED int tstates_search(void)
+{
+	int found = 0;
+
+	loop_each(TSTATES_MAX, tstate_turn, &found);
+	return found;
+}
+
 /* Are there other interpreters than the main one? `main` follows `head`, which is the newest (struct
  * pyinterpreters, v3.8 to v3.15 Include/internal/pycore_runtime*.h). */
 static __always_inline int interps_many(const struct scratch *s)
@@ -246,7 +258,7 @@ static __always_inline __u64 tstate_take(struct scratch *s, struct thread_seen *
 static __always_inline __u64 tstate_find(struct scratch *s, struct thread_seen *thread)
 {
 	const struct py_cfg *cfg = &s->cfg;
-	int found = 0;
+	int found;
 
 	s->thread_id = thread->thread_id;
 	s->best = s->current = 0;
@@ -274,7 +286,7 @@ static __always_inline __u64 tstate_find(struct scratch *s, struct thread_seen *
 	if (!s->thread_id || (!s->interp && !s->tstate &&
 			      user_u64(&s->interp, cfg->runtime + cfg->runtime_interpreters_head)))
 		return 0;
-	loop_each(TSTATES_MAX, tstate_turn, &found);
+	found = tstates_search();
 	/* too many to be searched: what was its thread state is better than none */
 	if (!found && !s->best && !thread->tstate) {
 		thread->search_interp = s->interp;
@@ -501,6 +513,14 @@ static long walk_turn(__u32 i, void *unused)
 	return walk_step() ? 1 : 0; /* the verifier wants to see 0 or 1 */
 }
 
+/* All frames from s->at on: one more than fits, so that a stack of exactly EV_FRAMES_MAX is not
+ * "truncated"; shims of the C stack take turns with frames at worst. */
+SHARED int walk_frames(void)
+{
+	loop_each(2 * EV_FRAMES_MAX + 1, walk_turn, NULL);
+	return 0;
+}
+
 /* Where the C stack of the thread is that was in user mode with this stack pointer, for the next
  * walk(). Above a thread's stack are its thread-locals, where FS points; the first thread's stack is
  * above everything else. */
@@ -557,10 +577,8 @@ static __always_inline void walk(struct scratch *s, __u64 tstate)
 	s->why = frame_first(s, tstate);
 	if (s->gc_leaf && !s->why)
 		gc_add(s, s->gc_leaf);
-	/* one more than fits, so that a stack of exactly EV_FRAMES_MAX is not "truncated"; shims of
-	 * the C stack take turns with frames at worst */
 	if (!s->why)
-		loop_each(2 * EV_FRAMES_MAX + 1, walk_turn, NULL);
+		walk_frames();
 	if (s->entry_due && (!s->at || (s->why & ~EV_STACK_TRUNCATED)))
 		s->why = EV_STACK_UNSETTLED;
 	if (s->why & EV_STACK_UNSETTLED) {

@@ -9,7 +9,8 @@ import time
 
 import pytest
 
-from conftest import PYTHONS, TARGETS, cpu_ns, each_python, finish, stacks, uncoil, wait_for
+from conftest import (GOT_FOLDER, PYTHONS, SYSTEM, TARGETS, cpu_ns, each_python, finish, got, stacks, uncoil,
+                      wait_for)
 
 RATE = 1000
 FAMILY = TARGETS / "family.py"
@@ -149,3 +150,21 @@ def test_children_born_while_uncoil_attaches(elders, folder, recorder):
         counts[re.match(r"process (\d+)", frames[0].name)[1].encode()] += count
     assert all(counts[pid] >= 30 for pid in born), (counts, born)
     assert all(counts[pid] <= used[pid] * RATE * 1.05 + 5 for pid in born), (counts, used)
+
+
+@pytest.mark.parametrize("other", [got("bookworm-3.11d")])
+def test_interpreter_that_is_written_anew(folder, other):
+    """One path, one inode, twice the same interpreter and then another one: what was found in the file
+    before is not believed of what is in it now."""
+    (folder / "burn.py").write_text("import sys, time\n" + "".join(
+        f"def {name}():\n    while time.process_time() < .1: pass\n" for name in ("first", "again", "other")) +
+        "globals()[sys.argv[1]]()\n")
+    inner = GOT_FOLDER.parent / "bookworm/usr/bin/python3.11d"
+    script = (f"cat {SYSTEM} > python; chmod 755 python; ./python -S burn.py first; ./python -S burn.py again;"
+              f"cat {inner} > python; ./python -S burn.py other")
+    result = uncoil("record", "-s", "-r", str(RATE), "-o", folder / "x.folded", "--", "sh", "-c", script,
+                    cwd=folder, env={**os.environ, "PYTHONHOME": "/usr"})
+    assert result.code in (0, 3), result.err
+    seen = stacks(folder / "x.folded")
+    for name in ("first", "again", "other"):
+        assert seen.count(name) > 20, (name, result.err)

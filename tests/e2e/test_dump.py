@@ -245,3 +245,35 @@ def test_quick(start, capsys):
         sys.stdout.write(f"\n  dump of 11 threads, median of 20: {statistics.median(clock) * 1e3:.1f} ms "
                          f"on the clock, {statistics.median(cpu) * 1e3:.1f} ms of CPU\n")
     assert statistics.median(cpu) < .05
+
+
+@pytest.mark.parametrize("where", ["host", "netns"])
+def test_peers(start, tmp_path, where):
+    """Whom each thread waits for, whatever network namespace it is in."""
+    process = start(SYSTEM, TARGETS / "peers.py", str(tmp_path), where)
+    want = json.loads(process.said(b"ready\n").split(b"\n")[0])
+    threads = wait_for(lambda: (lambda p: all(t["exact"] for t in p["threads"]) and p)(
+        dump(process.pid)[0]), "all threads to sleep")["threads"]
+    got = {thread["name"]: thread for thread in threads}
+    assert {name: got[name]["socket"] for name in want} == want
+    assert all(re.fullmatch(r"socket:\[\d+\]", got[name]["fd_target"]) for name in want)
+    assert got["MainThread"]["socket"] is None
+    text = uncoil("dump", "-p", str(process.pid)).out.decode()
+    assert not CONTROL.search(text)
+    for name, socket in want.items():
+        end = socket["peer"] or socket["path"] or f":{socket['local_port']}"
+        said = f"{socket['kind']} {end}".replace("\x1b", "\\x1b") if name != "unix pair" else "unix"
+        assert re.search(rf'"{name}"\n  in \w+, fd \d+ \({re.escape(said)}\)\n', text), (name, text)
+
+
+def test_peers_need_privileges(start, tmp_path):
+    """Who may read a process, and no more, is told the socket's inode."""
+    process = start(SYSTEM, TARGETS / "peers.py", str(tmp_path))
+    want = json.loads(process.said(b"ready\n").split(b"\n")[0])
+    result = uncoil("dump", "-p", str(process.pid), "--json",
+                    wrapper=["setpriv", "--bounding-set", "-all,+sys_ptrace,+dac_override",
+                             "--inh-caps", "-all,+sys_ptrace,+dac_override"])
+    assert result.code == 0, result.err
+    got = {thread["name"]: thread for thread in json.loads(result.out)["processes"][0]["threads"]}
+    assert all(got[name]["socket"] is None for name in want)
+    assert got["tcp4"]["fd_target"].startswith("socket:[")

@@ -19,6 +19,7 @@
 #include "cmd/asleep.h"
 #include "events.h"
 #include "os/proc.h"
+#include "probe/peers.h"
 #include "probe/sampler.h"
 #include "python/find.h"
 #include "python/mem.h"
@@ -57,6 +58,7 @@ struct live {
 
 struct answers {
 	struct sampler *sampler;
+	struct peers *peers;
 	struct profile *profile;
 	record_put_fn put;
 	void *ctx;
@@ -64,7 +66,7 @@ struct answers {
 	uint64_t call; /* of answers__give() */
 	bool any_python;
 	struct err why;
-	struct py_files no_python;
+	struct py_files files;
 };
 
 static uint64_t now_ns(void)
@@ -82,6 +84,11 @@ struct answers *answers__new(struct sampler *sampler, struct profile *profile, r
 
 	if (!a)
 		return NULL;
+	a->peers = peers__new();
+	if (!a->peers) {
+		free(a);
+		return NULL;
+	}
 	a->sampler = sampler;
 	a->profile = profile;
 	a->put = put;
@@ -100,6 +107,7 @@ void answers__free(struct answers *a)
 		buf_done(&live->threads);
 		free(live);
 	}
+	peers__free(a->peers);
 	free(a);
 }
 
@@ -225,7 +233,7 @@ static int live_look(struct answers *a, struct live *live, bool replace, struct 
 {
 	int code;
 
-	code = python_find_again(live->pid, &a->no_python, &live->py, err);
+	code = python_find_again(live->pid, &a->files, &live->py, err);
 	if (code)
 		return code;
 	mem_process_init(&live->mem, live->pid);
@@ -306,6 +314,7 @@ int answers__asleep(struct answers *a, uint32_t image)
 	if (!live || !live->found || layout_cfg(&live->py, &live->layout, &cfg))
 		return 0;
 	return asleep_tell(&(struct asleep){ .sampler = a->sampler,
+					     .peers = a->peers,
 					     .put = a->put,
 					     .ctx = a->ctx,
 					     .mem = &live->mem.mem,

@@ -13,6 +13,7 @@
 #include "base/buf.h"
 #include "os/proc.h"
 #include "os/syscall.h"
+#include "probe/peers.h"
 #include "probe/sampler.h"
 #include "python/gil.h"
 #include "python/mem.h"
@@ -23,8 +24,9 @@
 
 #define PATIENCE_NS 500000 /* a thread that does not sleep by then is the kernel side's */
 
-static void file_facts(const struct asleep *a, int fd, struct wait *wait)
+static void file_facts(const struct asleep *a, pid_t tid, int fd, struct wait *wait)
 {
+	const struct peer_fact *peer;
 	char path[64];
 	struct stat st;
 
@@ -33,24 +35,44 @@ static void file_facts(const struct asleep *a, int fd, struct wait *wait)
 		return;
 	wait->flags |= WAIT_FILE;
 	wait->mode = st.st_mode;
+	peer = S_ISSOCK(st.st_mode) ? peers__of(a->peers, tid, fd, st.st_ino) : NULL;
+	if (!peer)
+		return;
+	wait->flags |= peer->wait.flags;
+	wait->family = peer->wait.family;
+	wait->type = peer->wait.type;
+	wait->port = peer->wait.port;
+	wait->local_port = peer->wait.local_port;
+	memcpy(wait->addr, peer->wait.addr, sizeof(wait->addr));
 }
 
-static void wait_facts(const struct asleep *a, const struct stack_thread *thread,
-		       const struct task_syscall *at, struct wait *wait)
+/* The descriptor that a system call waits on; -1: none, or several. */
+static int fd_of(const struct asleep *a, const struct task_syscall *at)
 {
 	struct pollfd one;
+
+	if (syscall_kind(at->nr) == SYSCALL_FD)
+		return (int)at->args[0];
+	if (syscall_kind(at->nr) == SYSCALL_POLL && at->args[1] == 1 &&
+	    !mem_read(a->mem, at->args[0], &one, sizeof(one)))
+		return one.fd;
+	return -1;
+}
+
+static void wait_facts(const struct asleep *a, pid_t tid, const struct stack_thread *thread,
+		       const struct task_syscall *at, struct wait *wait)
+{
 	struct gil gil;
 
 	wait->syscall = at->nr < SYSCALLS_MAX ? at->nr : -1;
 	wait->state = TASK_INTERRUPTIBLE;
 	switch (syscall_kind(at->nr)) {
 	case SYSCALL_FD:
-		file_facts(a, (int)at->args[0], wait);
+		file_facts(a, tid, fd_of(a, at), wait);
 		break;
 	case SYSCALL_POLL:
 		wait->cnt = at->args[1] > 2 ? 2 : at->args[1];
-		if (wait->cnt == 1 && !mem_read(a->mem, at->args[0], &one, sizeof(one)))
-			file_facts(a, one.fd, wait);
+		file_facts(a, tid, fd_of(a, at), wait);
 		break;
 	case SYSCALL_SELECT:
 		wait->cnt = at->args[0] ? 2 : 0;
@@ -105,7 +127,7 @@ static int told(const struct asleep *a, pid_t tid, uint32_t serial,
 	es->flags = stack->flags | EV_STACK_WAIT | (thread ? 0 : EV_STACK_NO_TSTATE);
 	es->frame_cnt = stack->frame_cnt;
 	memcpy(es->frames, stack->frames, stack->frame_cnt * sizeof(es->frames[0]));
-	wait_facts(a, thread, &stack->asleep, &es->wait);
+	wait_facts(a, tid, thread, &stack->asleep, &es->wait);
 	err = a->put(a->ctx, RECORD_RING, es, size);
 out:
 	free(ev);
@@ -143,6 +165,24 @@ out:
 	return err == -ENOMEM || err == -EIO ? err : 0;
 }
 
+/* Asks for the peers of all sockets that a thread sleeps on at this moment: one pass does for all.
+ * Threads that have moved on by thread_tell() have another descriptor there, or none. */
+static void peers_ask(const struct asleep *a, const pid_t *tids, int cnt)
+{
+	struct task_syscall at;
+	char path[64];
+	struct stat st;
+	int i, fd;
+
+	for (i = 0; i < cnt; i++) {
+		fd = task_blocked(a->pid, tids[i], &at) == 1 ? fd_of(a, &at) : -1;
+		snprintf(path, sizeof(path), "/proc/%d/fd/%d", a->pid, fd);
+		if (fd >= 0 && !stat(path, &st) && S_ISSOCK(st.st_mode))
+			peers__want(a->peers, tids[i], fd);
+	}
+	peers__look(a->peers);
+}
+
 int asleep_tell(const struct asleep *a)
 {
 	struct buf threads;
@@ -153,6 +193,7 @@ int asleep_tell(const struct asleep *a)
 	buf_init(&threads, STACK_THREADS_BYTES_MAX);
 	stack_threads(a->mem, a->abi, a->cfg, &threads); /* what could be read of it will do */
 	cnt = proc_threads(a->pid, &tids);
+	peers_ask(a, tids, cnt);
 	for (i = 0; i < cnt && !err; i++) {
 		if (task_info(a->pid, tids[i], &info))
 			continue;

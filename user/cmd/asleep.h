@@ -13,9 +13,11 @@
 #include "python/code.h"
 
 struct mem;
+struct peers;
 
 struct asleep {
 	struct sampler *sampler;
+	struct peers *peers;
 	record_put_fn put;
 	void *ctx;
 	struct mem *mem;

@@ -31,11 +31,13 @@
 #include "os/feature.h"
 #include "os/proc.h"
 #include "probe/calibrate.h"
+#include "probe/sampler.h"
 #include "python/find.h"
 #include "python/layout.h"
 #include "python/mem.h"
 
-#define PIDS_MAX 64
+#define PIDS_MAX      64
+#define PROGRAMS_RING 65536
 
 struct doctor {
 	pid_t pids[PIDS_MAX];
@@ -150,6 +152,39 @@ static void costs(void)
 	snprintf(text, sizeof(text), "up to -r %" PRIu32,
 		 overhead_fit(tick.tick_ns, OVERHEAD_BOUND_DEFAULT));
 	row("", "within --max-overhead 1", text);
+}
+
+/* Whether this kernel takes the programs themselves: the rest is what they are made of. */
+static void programs(struct doctor *d)
+{
+	static const struct {
+		const char *name, *why;
+		struct sampler_options options;
+	} kinds[] = {
+		{ "sampling programs",
+		  "loaded and checked by this kernel",
+		  { .rate_hz = 99, .ring_bytes = PROGRAMS_RING } },
+		{ "off-CPU program",
+		  "the same, with that of --mode wall and offcpu",
+		  { .switches = true, .ring_bytes = PROGRAMS_RING } },
+	};
+	struct sampler *sampler;
+	struct err err;
+	size_t i;
+
+	for (i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		err = (struct err){};
+		sampler = sampler__new(&kinds[i].options);
+		if (!sampler)
+			return;
+		if (sampler__load(sampler, &err)) {
+			row("STOP", kinds[i].name, err.msg);
+			d->trouble++;
+		} else {
+			row("yes", kinds[i].name, kinds[i].why);
+		}
+		sampler__free(sampler);
+	}
 }
 
 /* One line per offset: its value, and where it comes from. */
@@ -332,6 +367,8 @@ int cmd_doctor(int argc, char **argv)
 		return EXIT_USAGE;
 	privileges(&d);
 	kernel(&d);
+	if (!d.trouble)
+		programs(&d);
 	costs();
 	for (i = 0; i < d.pid_cnt; i++)
 		process(&d, d.pids[i]);

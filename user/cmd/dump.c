@@ -22,6 +22,7 @@
 #include "base/text.h"
 #include "cmd/cmd.h"
 #include "cmd/dump.h"
+#include "cmd/peer.h"
 #include "cmd/snapshot.h"
 #include "model/remarks.h"
 #include "os/family.h"
@@ -70,6 +71,18 @@ static void head_text(const struct snapshot *s, struct buf *out)
 	buf_str(out, "\n");
 }
 
+static void target_text(const struct snapshot_thread *t, struct buf *out)
+{
+	struct buf text;
+
+	buf_init(&text, 1024);
+	if (!t->socket || peer_text(t->socket, &text))
+		text_terminal(out, t->target);
+	else
+		text_terminal(out, buf_text(&text));
+	buf_done(&text);
+}
+
 static void wait_text(const struct snapshot_thread *t, struct buf *out)
 {
 	const char *state = state_word(t);
@@ -88,7 +101,7 @@ static void wait_text(const struct snapshot_thread *t, struct buf *out)
 		buf_fmt(out, ", fd %d", t->fd);
 		if (t->target) {
 			buf_str(out, " (");
-			text_terminal(out, t->target);
+			target_text(t, out);
 			buf_str(out, ")");
 		}
 	}
@@ -224,6 +237,22 @@ void dump_frame_json(const struct dump *d, const struct snapshot *s, const struc
 	buf_str(out, "}");
 }
 
+static void socket_json(const struct peer *socket, struct buf *out)
+{
+	if (!socket) {
+		buf_str(out, ",\"socket\":null");
+		return;
+	}
+	buf_str(out, ",\"socket\":{");
+	dump_key_json(out, "kind", socket->kind);
+	buf_str(out, ",");
+	dump_key_json(out, "peer", socket->peer);
+	buf_str(out, ",");
+	dump_key_json(out, "path", socket->path);
+	number_json(out, "local_port", socket->local_port);
+	buf_str(out, "}");
+}
+
 static void thread_json(const struct dump *d, const struct snapshot *s,
 			const struct snapshot_thread *t, struct buf *out)
 {
@@ -249,6 +278,7 @@ static void thread_json(const struct dump *d, const struct snapshot *s,
 		buf_str(out, "null");
 	buf_str(out, ",");
 	dump_key_json(out, "fd_target", t->target);
+	socket_json(t->socket, out);
 	buf_fmt(out, ",\"exact\":%s,\"marks\":", bool_word(t->stack.truth == STACK_EXACT));
 	dump_marks_json(t->stack.flags, out);
 	if (d->tasks && t->task != UINT32_MAX)
@@ -300,7 +330,7 @@ static int process_dump(struct dump *d, pid_t pid, struct err *err)
 	struct buf out;
 	int code;
 
-	code = snapshot_take(pid, d->tasks, &s, err);
+	code = snapshot_take(pid, d->tasks, d->peers, &s, err);
 	if (code) {
 		snapshot_done(&s);
 		return code;
@@ -403,7 +433,8 @@ static const char doc[] =
 	"Prints what every thread of a Python process does at this moment: its Python stack, what it "
 	"waits for, who has the GIL.\v"
 	"The process is neither stopped nor changed: a stack is proved to be of one moment where the "
-	"thread slept while it was read; where it ran, that is said. Needs CAP_SYS_PTRACE, no BPF. "
+	"thread slept while it was read; where it ran, that is said. Needs CAP_SYS_PTRACE; to tell the "
+	"peers of sockets, BPF too. "
 	"Exit status: 0 done; 1 failed; 2 wrong usage.\n\n"
 	"Examples:\n"
 	"  uncoil dump -p 1234\n"
@@ -433,6 +464,9 @@ int cmd_dump(int argc, char **argv)
 		return EXIT_USAGE;
 	if (!d.pid_cnt)
 		return cmd_usage("dump", "no process given: uncoil dump -p PID");
+	d.peers = peers__new();
+	if (!d.peers)
+		code = err_set(&err, -ENOMEM, "out of memory");
 	for (i = 0; i < d.pid_cnt && (!code || (code != -ENOMEM && code != -EIO)); i++) {
 		if (code) { /* one process that can't be read does not hide the next one */
 			cmd_fail("dump", &err);
@@ -448,6 +482,7 @@ int cmd_dump(int argc, char **argv)
 				code = none;
 		}
 	}
+	peers__free(d.peers);
 	if (d.json && d.shown)
 		fputs("\n]}\n", stdout);
 	if (cmd_stdout_done("dump"))

@@ -18,6 +18,7 @@ struct dump {
 	bool json, children, functions, columns, tasks;
 	int shown;   /* processes so far */
 	bool failed; /* one of them, and it was told */
+	struct peers *peers;
 };
 
 /* One line, indented by so many spaces; nothing for a frame that is the interpreter's own. */

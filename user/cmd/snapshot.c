@@ -17,6 +17,7 @@
 #include "base/err.h"
 #include "base/secret.h"
 #include "base/text.h"
+#include "cmd/peer.h"
 #include "model/files.h"
 #include "model/remarks.h"
 #include "os/proc.h"
@@ -461,7 +462,27 @@ static int threads_look(struct snapshot *s, struct mem *mem, uint64_t interp)
 	return err < 0 ? err : 0;
 }
 
-int snapshot_take(pid_t pid, bool with_tasks, struct snapshot *ret_snapshot, struct err *err)
+static void sockets_look(struct snapshot *s, struct peers *peers)
+{
+	const struct peer_fact *fact;
+	struct snapshot_thread *t, *end = s->threads + s->thread_cnt;
+	uint64_t inode;
+
+	for (t = s->threads; t < end; t++)
+		if (t->target && !strncmp(t->target, "socket:", 7))
+			peers__want(peers, t->tid, t->fd);
+	peers__look(peers);
+	for (t = s->threads; t < end; t++) {
+		if (!t->target || sscanf(t->target, "socket:[%" SCNu64 "]", &inode) != 1)
+			continue;
+		fact = peers__of(peers, t->tid, t->fd, inode);
+		if (fact)
+			t->socket = peer_new(fact);
+	}
+}
+
+int snapshot_take(pid_t pid, bool with_tasks, struct peers *peers, struct snapshot *ret_snapshot,
+		  struct err *err)
 {
 	struct snapshot *s = ret_snapshot;
 	struct layout_proof proof;
@@ -495,6 +516,7 @@ int snapshot_take(pid_t pid, bool with_tasks, struct snapshot *ret_snapshot, str
 	if (code)
 		return err_set(err, code, "cannot read the threads of process %d: %s", pid,
 			       err_str(code));
+	sockets_look(s, peers);
 	return 0;
 }
 
@@ -507,6 +529,7 @@ void snapshot_done(struct snapshot *s)
 		stack_done(&s->threads[i].stack);
 		free(s->threads[i].name);
 		free(s->threads[i].target);
+		peer_free(s->threads[i].socket);
 	}
 	free(s->threads);
 	tasks_done(&s->tasks);

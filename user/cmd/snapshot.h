@@ -20,6 +20,8 @@
 #include "python/tasks.h"
 
 struct err;
+struct peer;
+struct peers;
 
 enum thread_does {
 	THREAD_ACTIVE,    /* runs, or ran while it was looked at */
@@ -39,6 +41,7 @@ struct snapshot_thread {
 	const char *syscall; /* NULL: not known, or in none */
 	int fd;              /* that it waits for; -1: none, or several */
 	char *target;        /* what that is: "socket:[1234]"; NULL: not known */
+	struct peer *socket; /* who is at its other end; NULL: no socket, or not known */
 	/* With tasks: */
 	uint32_t task; /* the one that runs in it, which begins at stack.frames[stack.seek_at];
 			* UINT32_MAX: none that is known */
@@ -78,7 +81,8 @@ struct snapshot_frame {
 /* 0, or -errno with a sentence: no process, no Python, one that is not supported, no permission.
  * `with_tasks`: asyncio's too; that there is no asyncio in the process is no error.
  * snapshot_done() is due in any case. */
-int snapshot_take(pid_t pid, bool with_tasks, struct snapshot *ret_snapshot, struct err *err);
+int snapshot_take(pid_t pid, bool with_tasks, struct peers *peers, struct snapshot *ret_snapshot,
+		  struct err *err);
 void snapshot_done(struct snapshot *s);
 
 /* The thread whose loop the task belongs to; NULL: not known. */

@@ -31,19 +31,25 @@ static const char *verb(enum syscall_does does)
 	}
 }
 
-static int socket_text(const struct wait *wait, const char *does, struct buf *out)
+int wait_peer_text(const struct wait *wait, struct buf *out)
 {
 	char addr[INET6_ADDRSTRLEN] = "";
 
+	if (!wait->port)
+		return buf_fmt(out, ":%u", wait->local_port);
+	inet_ntop(wait->family, wait->addr, addr, sizeof(addr));
+	return buf_fmt(out, wait->family == AF_INET ? "%s:%u" : "[%s]:%u", addr, wait->port);
+}
+
+static int socket_text(const struct wait *wait, const char *does, struct buf *out)
+{
 	if (wait->family == AF_UNIX)
 		return buf_fmt(out, "[unix socket %s]", does);
 	if (wait->family != AF_INET && wait->family != AF_INET6)
 		return buf_fmt(out, "[socket %s]", does);
-	if (!wait->port)
-		return buf_fmt(out, "[socket %s :%u]", does, wait->local_port);
-	inet_ntop(wait->family, wait->addr, addr, sizeof(addr));
-	return buf_fmt(out, wait->family == AF_INET ? "[socket %s %s:%u]" : "[socket %s [%s]:%u]",
-		       does, addr, wait->port);
+	buf_fmt(out, "[socket %s ", does);
+	wait_peer_text(wait, out);
+	return buf_str(out, "]");
 }
 
 static int file_text(const struct wait *wait, enum syscall_does does, struct buf *out)
@@ -51,7 +57,7 @@ static int file_text(const struct wait *wait, enum syscall_does does, struct buf
 	if (wait->flags & WAIT_SOCKET)
 		return socket_text(wait, verb(does), out);
 	switch (wait->mode & S_IFMT) {
-	case S_IFSOCK: /* seen from outside, where the peer is not known */
+	case S_IFSOCK: /* seen from outside, and its peer could not be asked for */
 		return buf_fmt(out, "[socket %s]", verb(does));
 	case S_IFIFO:
 		return buf_fmt(out, "[pipe %s]", verb(does));

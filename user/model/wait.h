@@ -18,6 +18,10 @@
 /* Appends the name. */
 int wait_text(const struct wait *wait, struct buf *out);
 
+/* Appends the other end of an internet socket, "127.0.0.1:5432" or "[::1]:80", or its own port, ":8080",
+ * if it has none. */
+int wait_peer_text(const struct wait *wait, struct buf *out);
+
 /* Is it a wait for work to come, rather than for work to be done: an event loop's, a server's
  * accept()? Left out of profiles unless asked for (-i). */
 bool wait_is_idle(const struct wait *wait);

@@ -136,25 +136,39 @@ int elf__symbols(struct elf *elf, struct elf_symbol *symbols, int cnt)
 	return found;
 }
 
-int elf__bias(struct elf *elf, uint64_t start, uint64_t offset, uint64_t *ret_bias)
+int elf__segments(struct elf *elf, struct elf_segment *segments, int max)
 {
-	bool found = false;
 	GElf_Phdr phdr;
 	size_t i, cnt = 0;
+	int found = 0;
 
 	if (elf_getphdrnum(elf->handle, &cnt))
 		return -EINVAL;
 	for (i = 0; i < cnt; i++) {
 		if (!gelf_getphdr(elf->handle, i, &phdr) || phdr.p_type != PT_LOAD)
 			continue;
-		if (offset < (phdr.p_offset & ~PAGE_MASK) ||
-		    offset >= phdr.p_offset + phdr.p_filesz)
+		if (found == max)
+			return -E2BIG;
+		segments[found++] =
+			(struct elf_segment){ phdr.p_offset, phdr.p_filesz, phdr.p_vaddr };
+	}
+	return found;
+}
+
+int elf_bias(const struct elf_segment *segments, int cnt, uint64_t start, uint64_t offset,
+	     uint64_t *ret_bias)
+{
+	const struct elf_segment *s;
+	bool found = false;
+
+	for (s = segments; s < segments + cnt; s++) {
+		if (offset < (s->offset & ~PAGE_MASK) || offset >= s->offset + s->filesz)
 			continue;
 		/* a page of the file may belong to the end of one segment and the beginning of the
 		 * next: a mapping begins where its segment does */
-		if (found && offset != (phdr.p_offset & ~PAGE_MASK))
+		if (found && offset != (s->offset & ~PAGE_MASK))
 			continue;
-		*ret_bias = start - (phdr.p_vaddr + (offset - phdr.p_offset));
+		*ret_bias = start - (s->vaddr + (offset - s->offset));
 		found = true;
 	}
 	return found ? 0 : -EINVAL;

@@ -24,9 +24,18 @@ struct elf_symbol {
  * are refused). Returns how many were found, or -errno. */
 int elf__symbols(struct elf *elf, struct elf_symbol *symbols, int cnt);
 
+/* A loadable segment: bytes of the file, and where they are to be. */
+struct elf_segment {
+	uint64_t offset, filesz, vaddr;
+};
+
+/* The loadable segments; how many, at most max, or -E2BIG, -EINVAL. */
+int elf__segments(struct elf *elf, struct elf_segment *segments, int max);
+
 /* What to add to a virtual address of the file, given that its byte `offset` is mapped at `start`.
  * -EINVAL if no loadable segment holds that byte. */
-int elf__bias(struct elf *elf, uint64_t start, uint64_t offset, uint64_t *ret_bias);
+int elf_bias(const struct elf_segment *segments, int cnt, uint64_t start, uint64_t offset,
+	     uint64_t *ret_bias);
 
 /* Contents of the named section, appended; -ENOENT, or -E2BIG beyond the buffer's maximum. */
 int elf__section(struct elf *elf, const char *name, struct buf *out);

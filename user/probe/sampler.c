@@ -20,6 +20,7 @@
 #include "os/proc.h"
 #include "os/syscall.h"
 #include "probe/cost.h"
+#include "probe/programs.h"
 #include "probe/rest.h"
 #include "uncoil.skel.h"
 
@@ -50,14 +51,6 @@ struct sampler {
 	int (*fn)(void *ctx, void *data, size_t len);
 	void *ctx;
 };
-
-static int libbpf_silent(enum libbpf_print_level level, const char *format, va_list args)
-{
-	(void)level;
-	(void)format;
-	(void)args;
-	return 0;
-}
 
 struct sampler *sampler__new(const struct sampler_options *options)
 {
@@ -108,8 +101,7 @@ int sampler__load(struct sampler *s, struct err *err)
 	int code, nr;
 
 	limits_raise();
-	libbpf_set_print(libbpf_silent);
-	s->skel = uncoil_bpf__open();
+	s->skel = programs_open();
 	if (!s->skel)
 		return err_set(err, -errno, "cannot open the BPF programs: %s", err_str(errno));
 	if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
@@ -118,7 +110,6 @@ int sampler__load(struct sampler *s, struct err *err)
 	s->skel->rodata->follow_children = s->options.children;
 	s->skel->rodata->timeline = s->options.timeline;
 	s->skel->rodata->has_cookie = feature_has(FEAT_PERF_LINK);
-	s->skel->rodata->has_loop = feature_has(FEAT_LOOP);
 	s->skel->rodata->ring_wake_bytes = s->options.ring_bytes / 4;
 	s->skel->rodata->trace_switches = s->options.switches;
 	s->skel->rodata->holder_only = s->options.holder_only;
@@ -128,12 +119,11 @@ int sampler__load(struct sampler *s, struct err *err)
 	bpf_program__set_autoload(s->skel->progs.on_switch, s->options.switches);
 	code = bpf_map__set_max_entries(s->skel->maps.ring, s->options.ring_bytes);
 	if (!code)
-		code = uncoil_bpf__load(s->skel);
+		code = programs_load(s->skel, err);
+	else
+		err_set(err, code, "cannot size the ring buffer: %s", err_str(code));
 	if (code)
-		return feature_explain(err)
-			       ?: err_set(err, code,
-					  "the kernel refuses the BPF programs: %s (see `uncoil doctor`)",
-					  err_str(code));
+		return code;
 	s->cpu_cnt = libbpf_num_possible_cpus();
 	if (s->cpu_cnt < 0)
 		return err_set(err, s->cpu_cnt, "cannot count the CPUs: %s", err_str(s->cpu_cnt));

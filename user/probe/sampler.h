@@ -29,7 +29,7 @@ struct sampler;
 
 struct sampler_options {
 	uint32_t rate_hz;    /* ticks per second of CPU time and thread; 0: none */
-	bool switches;       /* what threads wait for, and where their time goes (Linux 5.15) */
+	bool switches;       /* what threads wait for, and where their time goes */
 	bool holder_only;    /* only ticks of threads that hold the GIL */
 	bool children;       /* follow forked processes too */
 	bool timeline;       /* an event for each sample, with its time */

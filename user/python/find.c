@@ -33,18 +33,6 @@ struct candidates {
 	int maps_seen;
 };
 
-enum {
-	SYM_RUNTIME,
-	SYM_CODE_TYPE,
-	SYM_STR_TYPE,
-	SYM_CORO_TYPE,
-	SYM_GEN_TYPE,
-	SYM_ASYNC_GEN_TYPE,
-	SYM_VERSION,
-	SYM_DEBUG,
-	SYM_MAX,
-};
-
 const char *python_version(uint32_t hex, char text[static 24])
 {
 	static const char *const levels[] = { [0xa] = "a", [0xb] = "b", [0xc] = "rc" };
@@ -165,25 +153,26 @@ static uint32_t version_search(struct elf *elf, const char *path)
 	return found;
 }
 
-static int version_read(pid_t pid, struct elf *elf, const struct elf_symbol *symbol,
-			struct py_found *found)
+static int version_read(pid_t pid, const struct py_image *image, struct py_found *found)
 {
 	struct mem_process mem;
 	uint64_t value;
 	int err;
 
-	if (!symbol->value) {
-		found->hex = version_search(elf, found->path);
+	if (!image->symbols[PY_SYM_VERSION]) {
+		found->hex = image->hex;
 		found->hex_from_text = true;
 		return found->hex ? 0 : -ENOTSUP;
 	}
 	mem_process_init(&mem, pid);
-	err = mem_u64(&mem.mem, symbol->value + found->bias, &value);
+	err = mem_u64(&mem.mem, image->symbols[PY_SYM_VERSION] + found->bias, &value);
 	if (err)
 		return err;
 	found->hex = value;
 	return 0;
 }
+
+/* --- files that are known --- */
 
 static bool file_key(int fd, struct py_file *ret_file)
 {
@@ -205,91 +194,135 @@ static struct py_file *file_slot(struct py_files *files, const struct py_file *f
 
 	for (;; at++) { /* it is never more than half full */
 		slot = &files->slots[at % PY_FILES_MAX];
-		if (!slot->inode || !memcmp(slot, file, sizeof(*slot)))
+		if (!slot->inode || (slot->inode == file->inode && slot->dev == file->dev &&
+				     slot->ctime_ns == file->ctime_ns))
 			return slot;
 	}
 }
 
-static void file_remember(struct py_files *files, const struct py_file *file)
+/* image NULL: it is no interpreter's. */
+static void file_remember(struct py_files *files, struct py_file *file,
+			  const struct py_image *image)
 {
 	if (!file->inode)
 		return;
-	if (files->cnt >= PY_FILES_MAX / 2)
+	if (files->cnt >= PY_FILES_MAX / 2 || (image && files->image_cnt == PY_IMAGES_MAX))
 		memset(files, 0, sizeof(*files));
+	if (image) {
+		files->images[files->image_cnt++] = *image;
+		file->image = files->image_cnt;
+	}
 	*file_slot(files, file) = *file;
 	files->cnt++;
 }
 
-/* 1 = this is the interpreter, 0 = it is not, or -errno. */
-static int candidate_try(pid_t pid, const struct candidate *c, struct py_files *no_python,
-			 struct py_found *found, struct err *err)
-{
-	struct py_file file = {};
-	struct elf_symbol symbols[SYM_MAX] = {
-		[SYM_RUNTIME] = { "_PyRuntime" },
-		[SYM_CODE_TYPE] = { "PyCode_Type" },
-		[SYM_STR_TYPE] = { "PyUnicode_Type" },
-		[SYM_VERSION] = { "Py_Version" },
-		[SYM_DEBUG] = { "_Py_NegativeRefcount" },
-		[SYM_CORO_TYPE] = { "PyCoro_Type" },
-		[SYM_GEN_TYPE] = { "PyGen_Type" },
-		[SYM_ASYNC_GEN_TYPE] = { "PyAsyncGen_Type" },
-	};
-	struct mem_process mem;
-	char cookie[8] = "";
-	struct elf *elf;
-	struct buf path;
-	int fd, code;
+/* --- one file --- */
 
-	fd = proc_open_map(pid, &c->map, err);
-	if (fd < 0)
-		return fd;
-	if (no_python && file_key(fd, &file) && file_slot(no_python, &file)->inode) {
-		close(fd);
-		return 0;
-	}
-	elf = elf__open(fd, err);
+/* 1 = this is an interpreter, 0 = it is not, or -errno. Takes over fd. */
+static int image_read(int fd, const char *path, struct py_image *ret_image, struct err *err)
+{
+	struct elf_symbol symbols[PY_SYM_MAX] = {
+		[PY_SYM_RUNTIME] = { "_PyRuntime" },
+		[PY_SYM_CODE_TYPE] = { "PyCode_Type" },
+		[PY_SYM_STR_TYPE] = { "PyUnicode_Type" },
+		[PY_SYM_VERSION] = { "Py_Version" },
+		[PY_SYM_DEBUG] = { "_Py_NegativeRefcount" },
+		[PY_SYM_CORO_TYPE] = { "PyCoro_Type" },
+		[PY_SYM_GEN_TYPE] = { "PyGen_Type" },
+		[PY_SYM_ASYNC_GEN_TYPE] = { "PyAsyncGen_Type" },
+	};
+	struct py_image image = {};
+	struct elf *elf = elf__open(fd, err);
+	int i, code;
+
 	if (!elf)
 		return -errno;
-	*found = (struct py_found){ .is_shared = c->is_library };
-	buf_init(&path, 65536);
-	text_terminal(&path, c->path); /* it goes into sentences and onto doctor's screen */
-	snprintf(found->path, sizeof(found->path), "%s", buf_text(&path));
-	buf_done(&path);
+	code = elf__symbols(elf, symbols, PY_SYM_MAX);
+	if (code < 0)
+		goto out;
+	code = 0;
+	if (!symbols[PY_SYM_RUNTIME].value || !symbols[PY_SYM_CODE_TYPE].value)
+		goto out;
+	for (i = 0; i < PY_SYM_MAX; i++)
+		image.symbols[i] = symbols[i].value;
+	image.segment_cnt = code = elf__segments(elf, image.segments, PY_SEGMENTS_MAX);
+	if (code < 0)
+		goto out;
+	if (!image.symbols[PY_SYM_VERSION])
+		image.hex = version_search(elf, path);
+	*ret_image = image;
+	code = 1;
+out:
+	elf__close(elf);
+	return code;
+}
+
+/* Where it is in the process, and what that says of it. */
+static int image_locate(pid_t pid, const struct candidate *c, const struct py_image *image,
+			struct py_found *found, struct err *err)
+{
+	struct mem_process mem;
+	char cookie[8] = "";
+	int code;
+
+	code = elf_bias(image->segments, image->segment_cnt, c->map.start, c->map.offset,
+			&found->bias);
+	if (code)
+		return code;
 	found->dev = c->map.dev;
 	found->inode = c->map.inode;
-	code = elf__symbols(elf, symbols, SYM_MAX);
-	if (code == -E2BIG)
-		err_set(err, code, "the symbol tables of %s in process %d are too large to be read",
-			found->path, pid);
-	if (code < 0 || !symbols[SYM_RUNTIME].value || !symbols[SYM_CODE_TYPE].value) {
-		if (!code && no_python)
-			file_remember(no_python, &file);
-		code = code < 0 ? code : 0;
-		goto out;
-	}
-	code = elf__bias(elf, c->map.start, c->map.offset, &found->bias);
-	if (code)
-		goto out;
-	found->runtime = symbols[SYM_RUNTIME].value + found->bias;
-	found->code_type = symbols[SYM_CODE_TYPE].value + found->bias;
-	found->str_type = symbols[SYM_STR_TYPE].value + found->bias;
-	found->coro_type = symbols[SYM_CORO_TYPE].value + found->bias;
-	found->gen_type = symbols[SYM_GEN_TYPE].value + found->bias;
-	found->async_gen_type = symbols[SYM_ASYNC_GEN_TYPE].value + found->bias;
-	found->is_debug = symbols[SYM_DEBUG].value != 0;
-	code = version_read(pid, elf, &symbols[SYM_VERSION], found);
+	found->runtime = image->symbols[PY_SYM_RUNTIME] + found->bias;
+	found->code_type = image->symbols[PY_SYM_CODE_TYPE] + found->bias;
+	found->str_type = image->symbols[PY_SYM_STR_TYPE] + found->bias;
+	found->coro_type = image->symbols[PY_SYM_CORO_TYPE] + found->bias;
+	found->gen_type = image->symbols[PY_SYM_GEN_TYPE] + found->bias;
+	found->async_gen_type = image->symbols[PY_SYM_ASYNC_GEN_TYPE] + found->bias;
+	found->is_debug = image->symbols[PY_SYM_DEBUG] != 0;
+	code = version_read(pid, image, found);
 	if (code == -ENOTSUP)
 		err_set(err, code, "the Python in process %d (%s) does not tell its version", pid,
 			found->path);
 	mem_process_init(&mem, pid);
 	if (!code && !mem_read(&mem.mem, found->runtime, cookie, sizeof(cookie)))
 		found->debug_offsets = !memcmp(cookie, "xdebugpy", sizeof(cookie));
-	if (!code)
-		code = 1;
-out:
-	elf__close(elf);
-	return code;
+	return code ? code : 1;
+}
+
+/* 1 = this is the interpreter, 0 = it is not, or -errno. */
+static int candidate_try(pid_t pid, const struct candidate *c, struct py_files *known,
+			 struct py_found *found, struct err *err)
+{
+	struct py_file file = {}, *slot;
+	struct py_image image;
+	struct buf path;
+	int fd, code;
+
+	fd = proc_open_map(pid, &c->map, err);
+	if (fd < 0)
+		return fd;
+	*found = (struct py_found){ .is_shared = c->is_library };
+	buf_init(&path, 65536);
+	text_terminal(&path, c->path); /* it goes into sentences and onto doctor's screen */
+	snprintf(found->path, sizeof(found->path), "%s", buf_text(&path));
+	buf_done(&path);
+	if (known && file_key(fd, &file)) {
+		slot = file_slot(known, &file);
+		if (slot->inode) {
+			close(fd);
+			return slot->image ? image_locate(pid, c, &known->images[slot->image - 1],
+							  found, err)
+					   : 0;
+		}
+	}
+	code = image_read(fd, found->path, &image, err);
+	if (code == -E2BIG)
+		err_set(err, code, "the symbol tables of %s in process %d are too large to be read",
+			found->path, pid);
+	if (code < 0)
+		return code;
+	if (known)
+		file_remember(known, &file, code ? &image : NULL);
+	return code ? image_locate(pid, c, &image, found, err) : 0;
 }
 
 int python_find(pid_t pid, struct py_found *ret_found, struct err *err)
@@ -297,7 +330,7 @@ int python_find(pid_t pid, struct py_found *ret_found, struct err *err)
 	return python_find_again(pid, NULL, ret_found, err);
 }
 
-int python_find_again(pid_t pid, struct py_files *no_python, struct py_found *ret_found,
+int python_find_again(pid_t pid, struct py_files *known, struct py_found *ret_found,
 		      struct err *err)
 {
 	struct candidates all = {};
@@ -315,7 +348,7 @@ int python_find_again(pid_t pid, struct py_files *no_python, struct py_found *re
 	}
 	/* a library that is called libpython before a program that may only be its stub */
 	for (i = all.cnt - 1; i >= 0 && code <= 0; i--) {
-		code = candidate_try(pid, &all.list[i], no_python, &found, failed ? NULL : &first);
+		code = candidate_try(pid, &all.list[i], known, &found, failed ? NULL : &first);
 		if (code < 0 && code != -ENOEXEC && !failed)
 			failed = code;
 		if (!failed)

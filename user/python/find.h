@@ -13,6 +13,10 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "os/elf.h"
+
+#define PY_SEGMENTS_MAX 16 /* loadable ones of an interpreter's file: there are four or five */
+
 struct err;
 
 struct py_found {
@@ -30,22 +34,46 @@ struct py_found {
 	char path[512]; /* as mapped, escaped for a terminal; for people only */
 };
 
-/* Files that were looked into and define no _PyRuntime, to be zeroed at first. When it is full it
- * is emptied: they are looked into once more. */
-#define PY_FILES_MAX 1024 /* a power of two */
+enum {
+	PY_SYM_RUNTIME,
+	PY_SYM_CODE_TYPE,
+	PY_SYM_STR_TYPE,
+	PY_SYM_CORO_TYPE,
+	PY_SYM_GEN_TYPE,
+	PY_SYM_ASYNC_GEN_TYPE,
+	PY_SYM_VERSION,
+	PY_SYM_DEBUG,
+	PY_SYM_MAX,
+};
+
+/* What an interpreter's file says, whichever process has it mapped. */
+struct py_image {
+	uint64_t symbols[PY_SYM_MAX]; /* as linked; 0: it has none */
+	uint32_t hex;                 /* of a file without Py_Version; 0: does not tell */
+	int segment_cnt;
+	struct elf_segment segments[PY_SEGMENTS_MAX];
+};
+
+/* Files that were looked into, to be zeroed at first. When one of the two tables is full, both are
+ * emptied: the files are looked into once more. */
+#define PY_FILES_MAX  1024 /* a power of two */
+#define PY_IMAGES_MAX 16
 struct py_files {
 	struct py_file {
 		uint64_t dev, inode, ctime_ns; /* an inode may be written anew */
+		uint32_t image;                /* images[image - 1]; 0: it defines no _PyRuntime */
 	} slots[PY_FILES_MAX];
-	uint32_t cnt;
+	struct py_image images[PY_IMAGES_MAX];
+	uint32_t cnt, image_cnt;
 };
 
 /* -ENOENT: not a Python process (or not yet). -ENOTSUP: a Python that is refused, by name. -ESRCH:
  * the process is gone. */
 int python_find(pid_t pid, struct py_found *ret_found, struct err *err);
 
-/* The same for one who looks often: does not look again into `no_python`, and adds to it. */
-int python_find_again(pid_t pid, struct py_files *no_python, struct py_found *ret_found,
+/* The same for one who looks often: does not look again into files that are `known`, and adds to them.
+ * What the process itself has to say is read from it each time. */
+int python_find_again(pid_t pid, struct py_files *known, struct py_found *ret_found,
 		      struct err *err);
 
 /* "3.11.2", "3.13.0rc1". */

@@ -11,6 +11,7 @@
 
 struct file;
 struct files_struct;
+struct seq_file;
 
 typedef struct {
 	int counter;
@@ -34,6 +35,7 @@ struct sched_entity {
 
 struct task_struct {
 	unsigned int __state;
+	void *stack;
 	unsigned int flags;
 	int exit_code;
 	struct thread_struct thread;
@@ -61,6 +63,7 @@ struct files_struct {
 
 struct inode {
 	unsigned short i_mode;
+	unsigned long i_ino;
 };
 
 struct file {
@@ -83,9 +86,32 @@ struct sock {
 	struct sock_common __sk_common;
 };
 
+struct sockaddr_un {
+	char sun_path[108];
+};
+
+struct unix_address {
+	int len;
+	struct sockaddr_un name[0];
+};
+
+struct unix_sock {
+	struct unix_address *addr;
+	struct sock *peer;
+};
+
 struct socket {
 	short type;
 	struct sock *sk;
+};
+
+struct bpf_iter_meta {
+	struct seq_file *seq;
+};
+
+struct bpf_iter__task {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
 };
 
 struct linux_binprm {

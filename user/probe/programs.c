@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "probe/programs.h"
+
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "os/feature.h"
+#include "plain.skel.h"
+#include "uncoil.skel.h"
+
+#define LOG_BEGIN "-- BEGIN PROG LOAD LOG --\n"
+#define LOG_END   "-- END PROG LOAD LOG --"
+
+/* libbpf's way to say what went wrong has no context of its own. */
+static char refusal[256];
+
+void programs_refusal(const char *printed, char *ret_text, size_t size)
+{
+	const char *name = strstr(printed, "prog '"), *log = strstr(printed, LOG_BEGIN);
+	const char *end, *line;
+	char *at;
+
+	*ret_text = '\0';
+	if (!name || !log || name > log)
+		return;
+	name += strlen("prog '");
+	log += strlen(LOG_BEGIN);
+	end = strstr(log, "\nprocessed ");
+	if (!end)
+		end = strstr(log, LOG_END);
+	if (!end)
+		end = log + strlen(log);
+	while (end > log && end[-1] == '\n')
+		end--;
+	for (line = end; line > log && line[-1] != '\n'; line--)
+		;
+	snprintf(ret_text, size, "%.*s: %.*s", (int)strcspn(name, "'"), name, (int)(end - line),
+		 line);
+	for (at = ret_text; *at; at++)
+		if (*at < ' ' || *at > '~')
+			*at = '?';
+}
+
+static int libbpf_says(enum libbpf_print_level level, const char *format, va_list args)
+{
+	char *text;
+
+	/* the first program that is refused; those that follow are refused for its sake */
+	if (level != LIBBPF_WARN || *refusal || vasprintf(&text, format, args) < 0)
+		return 0;
+	programs_refusal(text, refusal, sizeof(refusal));
+	free(text);
+	return 0;
+}
+
+/* The programs without bpf_loop() are another object with the same maps, knobs and programs
+ * (bpf/emit.bpf.h): the same skeleton does for both. */
+struct uncoil_bpf *programs_open(void)
+{
+	struct uncoil_bpf *skel;
+	int err;
+
+	*refusal = '\0';
+	libbpf_set_print(libbpf_says);
+	if (feature_has(FEAT_LOOP))
+		return uncoil_bpf__open();
+	skel = calloc(1, sizeof(*skel));
+	err = skel ? uncoil_bpf__create_skeleton(skel) : -ENOMEM;
+	if (!err) {
+		skel->skeleton->data = (void *)plain_object;
+		skel->skeleton->data_sz = sizeof(plain_object);
+		err = bpf_object__open_skeleton(skel->skeleton, NULL);
+	}
+	if (!err)
+		return skel;
+	uncoil_bpf__destroy(skel);
+	errno = -err;
+	return NULL;
+}
+
+int programs_load(struct uncoil_bpf *skel, struct err *err)
+{
+	int code = uncoil_bpf__load(skel), missing;
+
+	if (!code)
+		return 0;
+	missing = feature_explain(err);
+	if (missing)
+		return missing;
+	if (*refusal)
+		return err_set(err, code, "this kernel refuses uncoil's BPF program %s", refusal);
+	return err_set(err, code, "the kernel refuses the BPF programs: %s (see `uncoil doctor`)",
+		       err_str(code));
+}

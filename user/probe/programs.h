@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The BPF programs of the sampler: which of the two objects this kernel gets, and why it refuses one. */
+#ifndef UNCOIL_PROBE_PROGRAMS_H
+#define UNCOIL_PROBE_PROGRAMS_H
+
+#include <stddef.h>
+
+struct err;
+struct uncoil_bpf;
+
+/* The skeleton, open, to be set up and loaded; NULL and errno. */
+struct uncoil_bpf *programs_open(void);
+
+/* 0, or -errno and a sentence: what the kernel does not offer, or the verifier's last words. */
+int programs_load(struct uncoil_bpf *skel, struct err *err);
+
+/* The program's name and the verifier's last line before its statistics, "on_tick: R2 unbounded memory
+ * access", of what libbpf prints when a program is refused; "" if it is something else. */
+void programs_refusal(const char *printed, char *ret_text, size_t size);
+
+#endif
