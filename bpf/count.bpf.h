@@ -97,7 +97,7 @@ SHARED int code_ship(__u32 n)
 	__u32 at;
 
 	ev = bpf_map_lookup_elem(&code_scratches, &zero);
-	if (!s || !ev || n >= EV_FRAMES_MAX)
+	if (!s || !ev || n >= EV_ENTRIES_MAX)
 		return -EINVAL;
 	cfg = &s->cfg;
 	code = s->stack.frames[n].code;
@@ -143,13 +143,13 @@ SHARED int ship_step(__u32 n)
 	struct code_key key = {};
 	__u32 one = 1;
 
-	if (!s || n >= EV_FRAMES_MAX || n >= s->stack.frame_cnt)
+	if (!s || n >= EV_ENTRIES_MAX || n >= s->stack.frame_cnt)
 		return -EINVAL;
 	key.code = s->stack.frames[n].code;
 	key.check = s->stack.frames[n].check;
 	key.image = s->stack.hdr.image;
-	if (bpf_map_lookup_elem(&codes, &key))
-		return 0;
+	if (!key.check || bpf_map_lookup_elem(&codes, &key))
+		return 0; /* without a check it is no code object, but a task's entry */
 	if (code_ship(n))
 		return -EINVAL;
 	stat_add(STAT_CODES_NEW);
@@ -187,7 +187,7 @@ SHARED int codes_ship(__u32 pending)
 	if (!s)
 		return pending;
 	ship.left = s->codes_max;
-	loop_each(EV_FRAMES_MAX, ship_turn, &ship);
+	loop_each(EV_ENTRIES_MAX, ship_turn, &ship);
 	return ship.next >= s->stack.frame_cnt ? 0 : ship.next + 1;
 }
 
@@ -195,7 +195,7 @@ static __always_inline int stack_ship(struct scratch *s)
 {
 	__u32 n = s->stack.frame_cnt, size;
 
-	if (n > EV_FRAMES_MAX)
+	if (n > EV_ENTRIES_MAX)
 		return -EINVAL;
 	size = sizeof(s->stack) - sizeof(s->stack.frames) + n * sizeof(struct py_frame);
 	hdr_fill(&s->stack.hdr, EV_STACK, size, s->stack.hdr.image, s->stack.hdr.tgid,
@@ -273,7 +273,10 @@ static __always_inline void stack_begin(struct scratch *s, const struct proc *pr
 	s->stack.hdr.tgid = tgid;
 	s->stack.hdr.tid = tid;
 	s->stack.hdr.thread = thread->serial;
-	if (proc->state == PROC_PYTHON && s->cfg_image != proc->image) {
+	/* its tasks are known later than the rest */
+	if (proc->state == PROC_PYTHON &&
+	    (s->cfg_image != proc->image ||
+	     (async_tasks && s->cfg.task.type != proc->cfg.task.type))) {
 		s->cfg = proc->cfg;
 		s->cfg_image = proc->image;
 	}

@@ -10,6 +10,7 @@
 #include <linux/bpf_perf_event.h>
 
 #include "count.bpf.h"
+#include "task.bpf.h"
 
 #define CODES_PER_TICK 8
 
@@ -61,6 +62,10 @@ int on_tick(struct bpf_perf_event_data *ctx)
 		if (holder_only && !holds_gil(s, tstate))
 			return drop(STAT_NOT_HOLDER);
 		walk(s, tstate);
+		if (async_tasks) {
+			task_find(tstate);
+			task_put(s);
+		}
 		if (thread->thread_id != thread->sent_id)
 			thread_tell(thread, task, tgid, tid); /* or at the next tick */
 	} else {

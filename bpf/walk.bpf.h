@@ -421,6 +421,10 @@ SHARED int walk_step(void)
 		start = bytecode_start(s, code);
 		lasti = start ? (__u32)(instr - start) : EV_LASTI_NONE;
 	}
+	if (async_tasks) {
+		s->ats[n] = s->at;
+		s->at_cnt = n + 1;
+	}
 	s->stack.frames[n].code = code;
 	s->stack.frames[n].lasti = lasti;
 	s->stack.frames[n].check = check;
@@ -489,6 +493,7 @@ static __always_inline void walk(struct scratch *s, __u64 tstate)
 
 	s->code_last = 0;
 	s->changes = 0;
+	s->at_cnt = 0;
 	s->why = frame_first(s, tstate);
 	/* one more than fits, so that a stack of exactly EV_FRAMES_MAX is not "truncated"; shims of
 	 * the C stack take turns with frames at worst */
@@ -498,6 +503,7 @@ static __always_inline void walk(struct scratch *s, __u64 tstate)
 		s->why = EV_STACK_UNSETTLED;
 	if (s->why & EV_STACK_UNSETTLED) {
 		s->stack.frame_cnt = 0;
+		s->at_cnt = 0;
 		s->hash = begin;
 	}
 	if (s->at && !s->why)

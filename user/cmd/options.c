@@ -18,7 +18,7 @@
 #define RING_MAX     (256u << 20)
 #define DURATION_MAX (366ull * 86400)
 
-enum { KEY_RING_SIZE = 0x100, KEY_TIMELINE, KEY_MODE, KEY_ROTATE, KEY_COLUMNS };
+enum { KEY_RING_SIZE = 0x100, KEY_TIMELINE, KEY_MODE, KEY_ROTATE, KEY_COLUMNS, KEY_ASYNC };
 
 #define OUTPUT_OPTIONS                                                                                             \
 	{ "output",                                                                                                \
@@ -65,6 +65,10 @@ static const struct argp_option record_options[] = {
 	{ "rotate", KEY_ROTATE, "SECONDS", 0,
 	  "New files every SECONDS (also 60s, 5m, 1h), with the time in their names; nothing is lost "
 	  "between two",
+	  0 },
+	{ "async", KEY_ASYNC, 0, 0,
+	  "Put a frame for the asyncio task at the root: its name, or its coroutine's function if it "
+	  "was given none",
 	  0 },
 	OUTPUT_OPTIONS,
 	{ "timeline", KEY_TIMELINE, 0, 0,
@@ -228,6 +232,9 @@ static error_t record_parse(int key, char *arg, struct argp_state *state)
 	case 's':
 		o->children = true;
 		return 0;
+	case KEY_ASYNC:
+		o->tasks = true;
+		return 0;
 	case KEY_TIMELINE:
 		o->timeline = true;
 		return 0;
@@ -365,6 +372,8 @@ static const struct argp_option top_options[] = {
 	{ "rate", 'r', "HZ", 0,
 	  "Samples per second of CPU time of each thread, 1 to 20000; default 99", 0 },
 	{ "gil", 'g', 0, 0, "Only samples of threads that hold the GIL", 0 },
+	{ "async", KEY_ASYNC, 0, 0,
+	  "A row for each asyncio task too: its name, or its coroutine's function", 0 },
 	{ "subprocesses", 's', 0, 0, "Watch child processes too, forked and exec'ed", 0 },
 	{ 0 },
 };

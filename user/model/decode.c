@@ -11,7 +11,7 @@ static int stack_decode(const void *data, size_t len, struct event *ev)
 	const size_t head = sizeof(struct ev_stack) - sizeof(((struct ev_stack *)0)->frames);
 
 	ev->stack = data;
-	if (len < head || ev->stack->frame_cnt > EV_FRAMES_MAX ||
+	if (len < head || ev->stack->frame_cnt > EV_ENTRIES_MAX ||
 	    len != head + ev->stack->frame_cnt * sizeof(struct py_frame) ||
 	    (ev->stack->flags & ~EV_STACK_ALL) || (ev->stack->wait.flags & ~WAIT_ALL))
 		return -EINVAL;
@@ -47,6 +47,17 @@ static int code_event_decode(const void *data, size_t len, size_t max, struct ev
 	    part_take(&rest, ev->code->linetable_len, &ev->raw.linetable))
 		return -EINVAL;
 	return rest.len ? -EINVAL : 0;
+}
+
+static int task_decode(const void *data, size_t len, struct event *ev)
+{
+	const size_t head = sizeof(struct ev_task) - EV_TASK_NAME_MAX;
+
+	ev->task = data;
+	return len >= head && ev->task->name_len <= EV_TASK_NAME_MAX &&
+			       len == head + ev->task->name_len
+		       ? 0
+		       : -EINVAL;
 }
 
 static int fixed(size_t len, size_t want)
@@ -91,6 +102,9 @@ int event_decode(const void *data, size_t len, struct event *ret_event)
 	case EV_TICK:
 		ev.tick = data;
 		err = fixed(len, sizeof(*ev.tick));
+		break;
+	case EV_TASK:
+		err = task_decode(data, len, &ev);
 		break;
 	}
 	if (!err)

@@ -34,6 +34,8 @@ enum record_type {
 	RECORD_END,         /* nothing; a journal without it was cut off */
 	RECORD_TIMELINE, /* nothing: the time of each sample is recorded too (EV_TICK). Behind META */
 	RECORD_TIMES_BEFORE, /* struct record_times []: what went before this part (--rotate) */
+	RECORD_ASYNC,        /* nothing: stacks say which asyncio task they are of. Behind META */
+	RECORD_TASKS,        /* struct record_tasks: from here on, of this image */
 	RECORD_MAX
 };
 
@@ -103,6 +105,16 @@ enum record_thread_flag {
 struct record_thread {
 	uint32_t thread; /* serial */
 	uint32_t flags;  /* enum record_thread_flag */
+};
+
+enum record_tasks_flag {
+	RECORD_TASKS_REFUSED = 1 << 0, /* it has an asyncio, and not one that is known */
+};
+
+struct record_tasks {
+	uint32_t image;
+	uint32_t flags;   /* enum record_tasks_flag */
+	uint64_t told_ns; /* CLOCK_MONOTONIC */
 };
 
 struct record_stats {

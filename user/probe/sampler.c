@@ -118,6 +118,7 @@ int sampler__load(struct sampler *s, struct err *err)
 	s->skel->rodata->ring_wake_bytes = s->options.ring_bytes / 4;
 	s->skel->rodata->trace_switches = s->options.switches;
 	s->skel->rodata->holder_only = s->options.holder_only;
+	s->skel->rodata->async_tasks = s->options.tasks;
 	for (nr = 0; nr < SYSCALLS_MAX; nr++)
 		s->skel->rodata->syscalls[nr] = syscall_kind(nr);
 	bpf_program__set_autoload(s->skel->progs.on_switch, s->options.switches);
