@@ -277,3 +277,14 @@ def test_wrong(args, words, code):
     result = uncoil("top", *args)
     assert result.code == code and not result.out and words in result.err
     assert len(result.err.strip().split("\n")) == 1
+
+
+def test_tasks(terminal, target):
+    """--async: a row for each asyncio task."""
+    process = target("named.py")
+    terminal.top("--async", "-p", str(process.pid))
+    terminal.type("/")
+    terminal.type("task")
+    terminal.until(r"filter: task", SHARE + "task three$", SHARE + "tasks of short$")
+    terminal.type("Escape", "q")
+    terminal.assert_restored()
