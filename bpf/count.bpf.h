@@ -106,7 +106,7 @@ SHARED int code_ship(__u32 n)
 	__u32 at;
 
 	ev = bpf_map_lookup_elem(&code_scratches, &zero);
-	if (!s || !ev || n >= EV_FRAMES_MAX)
+	if (!s || !ev || n >= EV_ENTRIES_MAX)
 		return -EINVAL;
 	cfg = &s->cfg;
 	code = s->stack.frames[n].code;
@@ -153,15 +153,15 @@ SHARED int ship_step(__u32 n)
 	struct code_key key = {};
 	__u32 one = 1;
 
-	if (!s || n >= EV_FRAMES_MAX || n >= s->stack.frame_cnt)
+	if (!s || n >= EV_ENTRIES_MAX || n >= s->stack.frame_cnt)
 		return -EINVAL;
 	key.code = s->stack.frames[n].code;
 	if (!key.code)
 		return 0; /* the collector */
 	key.check = s->stack.frames[n].check;
 	key.image = s->stack.hdr.image;
-	if (bpf_map_lookup_elem(&codes, &key))
-		return 0;
+	if (!key.check || bpf_map_lookup_elem(&codes, &key))
+		return 0; /* without a check it is no code object, but a task's entry */
 	if (s->code_bytes >= CODE_BYTES_MAX || code_ship(n))
 		return -EINVAL;
 	stat_add(STAT_CODES_NEW);
@@ -200,7 +200,7 @@ SHARED int codes_ship(__u32 pending)
 		return pending;
 	ship.left = s->codes_max;
 	s->code_bytes = 0;
-	loop_each(EV_FRAMES_MAX, ship_turn, &ship);
+	loop_each(EV_ENTRIES_MAX, ship_turn, &ship);
 	return ship.next >= s->stack.frame_cnt ? 0 : ship.next + 1;
 }
 
@@ -208,7 +208,7 @@ static __always_inline int stack_ship(struct scratch *s)
 {
 	__u32 n = s->stack.frame_cnt, size;
 
-	if (n > EV_FRAMES_MAX)
+	if (n > EV_ENTRIES_MAX)
 		return -EINVAL;
 	size = sizeof(s->stack) - sizeof(s->stack.frames) + n * sizeof(struct py_frame);
 	hdr_fill(&s->stack.hdr, EV_STACK, size, s->stack.hdr.image, s->stack.hdr.tgid,
@@ -293,7 +293,10 @@ static __always_inline void stack_begin(struct scratch *s, const struct proc *pr
 	s->stack.hdr.tgid = tgid;
 	s->stack.hdr.tid = tid;
 	s->stack.hdr.thread = thread->serial;
-	if (proc->state == PROC_PYTHON && s->cfg_image != proc->image) {
+	/* its tasks are known later than the rest */
+	if (proc->state == PROC_PYTHON &&
+	    (s->cfg_image != proc->image ||
+	     (async_tasks && s->cfg.task.type != proc->cfg.task.type))) {
 		s->cfg = proc->cfg;
 		s->cfg_image = proc->image;
 	}

@@ -25,7 +25,8 @@
 	X(EXIT, ev_exit)     \
 	X(TIMES, ev_times)   \
 	X(TICK, ev_tick)     \
-	X(WAIT, ev_wait)
+	X(WAIT, ev_wait)     \
+	X(TASK, ev_task)
 
 enum ev_kind {
 	EV_NONE,
@@ -41,6 +42,7 @@ enum ev_kind {
  * deeper is cut at the root end and marked EV_STACK_TRUNCATED. */
 #define EV_FRAMES_MAX  512
 #define EV_CHANGES_MAX 400
+#define EV_ENTRIES_MAX (EV_FRAMES_MAX + 1) /* and the task (enum ev_task_entry) */
 
 /* How much of each of a code object's strings is copied at first sight, in bytes of the target's
  * object, its header included. What is longer is cut; user space reads the rest if it still can. */
@@ -54,6 +56,9 @@ enum ev_kind {
 	 EV_CODE_LINETABLE_MAX)
 
 #define EV_COMM_LEN 16
+
+/* Likewise of a task's name. */
+#define EV_TASK_NAME_MAX 512
 
 struct ev_hdr {
 	__u16 kind;  /* enum ev_kind */
@@ -85,6 +90,19 @@ _Static_assert(sizeof(struct py_frame) == 16, "wire");
 enum ev_check {
 	EV_CHECK_GC = 1,
 	EV_CHECK_GC_DURING = 2,
+};
+
+/* With record --async a stack taken in an asyncio task has one entry more, behind its outermost frame.
+ * It is no frame: it says whose the stack is, and `lasti` says in which way. (The values lie where no
+ * instruction does.) A task that the program gave a name goes by its name, whatever task has it; one
+ * that it did not goes by its coroutine's function: such tasks come by the thousand, and each one's
+ * number would make another stack of it. */
+enum ev_task_entry {
+	EV_TASK_NAMED = 0xeffffff0, /* `code`: hash of its name (EV_TASK), `check` 0 */
+	EV_TASK_OF,    /* `code`, `check`: its coroutine's code object; 0, 0: not a function's */
+	EV_TASK_OTHER, /* 0, 0: a task of another class than asyncio's own: not looked into */
+	EV_TASK_LOST,  /* 0, 0: there may be one: the stack was cut, or too many loops run */
+	EV_TASK_ENTRY_END
 };
 
 /* Why a stack is not the whole stack. 0 = it is. A stack without frames, that of the collector aside,
@@ -137,11 +155,11 @@ struct ev_stack {
 	struct ev_hdr hdr;
 	__u64 hash;      /* names the stack; seeded anew for every recording */
 	__u32 flags;     /* enum ev_stack_flag */
-	__u32 frame_cnt; /* <= EV_FRAMES_MAX */
+	__u32 frame_cnt; /* <= EV_ENTRIES_MAX */
 	struct wait wait;
-	struct py_frame frames[EV_FRAMES_MAX]; /* leaf first; only frame_cnt are submitted */
+	struct py_frame frames[EV_ENTRIES_MAX]; /* leaf first; only frame_cnt are submitted */
 };
-_Static_assert(sizeof(struct ev_stack) == 88 + EV_FRAMES_MAX * 16, "wire");
+_Static_assert(sizeof(struct ev_stack) == 88 + EV_ENTRIES_MAX * 16, "wire");
 
 /* EV_CODE: a code object, copied where it was first seen. `data` holds the parts one after the
  * other in this order, each the raw bytes from the start of the target's object: the code object
@@ -240,5 +258,16 @@ struct ev_wait {
 	__u32 pad;      /* 0 */
 };
 _Static_assert(sizeof(struct ev_wait) == 72, "wire");
+
+/* EV_TASK: a name that a task has, copied where it was first seen; before the stack that it is in. Of
+ * the target's str object, from its start. */
+struct ev_task {
+	struct ev_hdr hdr;
+	__u64 hash; /* over the text; seeded anew for every recording */
+	__u32 name_len;
+	__u32 pad;                   /* 0 */
+	__u8 name[EV_TASK_NAME_MAX]; /* only name_len are submitted */
+};
+_Static_assert(sizeof(struct ev_task) == 48 + EV_TASK_NAME_MAX, "wire");
 
 #endif /* UNCOIL_EVENTS_H */

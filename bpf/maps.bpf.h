@@ -56,6 +56,17 @@ struct scratch {
 	__u8 code[PY_CODE_READ_MAX];
 	struct thread_seen fresh; /* a thread that is seen for the first time */
 	struct ev_stack stack;
+	/* record --async (task.bpf.h) */
+	__u64 ats[EV_FRAMES_MAX]; /* addresses of the frames that were followed, */
+	__u32 at_cnt;             /* so many */
+	__u32 tried;              /* tasks of the dict that were looked at */
+	__u64 task;               /* the task, read into task_raw; 0 = none */
+	__u64 task_frame;         /* of its coroutine */
+	struct py_frame entry;    /* what goes into the stack; lasti 0: nothing */
+	__u8 task_raw[PY_TASK_READ_MAX];
+	__u8 keys[PY_KEYS_READ_MAX];
+	__u64 loops[PY_LOOPS_MAX * 3]; /* { hash, key, value } */
+	struct ev_task name;
 };
 
 /* the wire; read by user/probe/ring.c; size set at load (--ring-size) */
@@ -154,6 +165,7 @@ extern const volatile __u32 ring_wake_bytes; /* unread bytes at which the reader
 extern const volatile __u32 trace_switches;  /* switch.bpf.c is attached */
 extern const volatile __u32 holder_only;     /* only ticks of the thread that holds the GIL count */
 extern const volatile __u32 ticks_per_timed; /* one tick in so many is timed; a power of two */
+extern const volatile __u32 async_tasks;     /* stacks say which asyncio task they are of */
 
 extern const volatile __u8 syscalls[SYSCALLS_MAX]; /* enum syscall_kind */
 

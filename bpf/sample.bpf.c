@@ -10,6 +10,7 @@
 #include <linux/bpf_perf_event.h>
 
 #include "count.bpf.h"
+#include "task.bpf.h"
 
 #define CODES_PER_TICK 8
 
@@ -48,6 +49,10 @@ static __always_inline int tick(struct bpf_perf_event_data *ctx)
 			return drop(STAT_NOT_HOLDER);
 		gc_look(s, tstate);
 		walk(s, tstate);
+		if (async_tasks) {
+			task_find(tstate);
+			task_put(s);
+		}
 		if (thread->thread_id != thread->sent_id)
 			thread_tell(thread, task, tgid, tid); /* or at the next tick */
 	} else {

@@ -18,6 +18,7 @@
 #define PY_TSTATE_READ_MAX 256
 #define PY_FRAME_READ_MAX  128
 #define PY_CODE_READ_MAX   256
+#define PY_TASK_READ_MAX   256
 
 /* Since 3.11 the frames of a thread lie one behind the other in its data stack, callers at lower
  * addresses: one read of this many bytes, ending with a frame, holds several of its callers. What a
@@ -36,6 +37,34 @@ enum py_cfg_flag {
 	PY_CFG_FRAME_OWNER =
 		1 << 2, /* frames with owner >= frame_owner_skip are the C stack's shims (3.12+) */
 };
+
+/* Where asyncio's current tasks are (record --async): in the thread state, or before 3.14 in a dict of
+ * all loops. Filled in once the process has loaded asyncio; all 0 before. */
+struct task_cfg {
+	__u64 type;        /* address of asyncio's Task class; 0: nothing here holds */
+	__u64 dict;        /* address of the dict loop -> current task, or 0: */
+	__u32 tstate_task; /* the thread state's current task */
+	__u32 read;        /* bytes of a task to read: covers `coro` and `name` */
+	__u32 coro;
+	__u32 name;
+	__u32 gen_frame; /* of a coroutine: its frame, or (gen_frame_ptr) where it points to it */
+	__u32 gen_frame_ptr;
+	__u32 type_base;
+	__u32 type_flags;
+	__u32 str_ascii; /* header of an ASCII str: text begins here */
+	__u32 dict_keys;
+	/* of a dict's keys; all below PY_KEYS_READ_MAX */
+	__u32 keys_size;       /* how many slots the index has, as a number of 64 bits, or */
+	__u32 keys_index_log2; /* a byte: the logarithm of the index's length in bytes; 0 = none */
+	__u32 keys_kind;       /* a byte, 0 in the keys of this dict; 0 = none */
+	__u32 keys_nentries;
+	__u32 keys_index; /* the index; behind it the entries: { hash, key, value } */
+	__u32 pad;
+};
+_Static_assert(sizeof(struct task_cfg) == 80, "control");
+#define PY_KEYS_READ_MAX 64
+#define PY_LOOPS_MAX     170 /* entries of that dict that are looked at, dead ones included, */
+#define PY_LOOPS_LIVE    32  /* and live ones */
 
 /* One process's Python. Offsets are in bytes; 0 = does not exist in this version, unless the name
  * is known to be a first member. */
@@ -91,8 +120,9 @@ struct py_cfg {
 	__u32 interp_collecting;  /* or in the interpreter; both 0: not known */
 	__u32 collecting_frame;   /* from there to the frame that started it; 0 = there is none */
 	__u32 interp_stopper;     /* thread state that stops all others; 0 = the GIL does that */
+	struct task_cfg task;
 };
-_Static_assert(sizeof(struct py_cfg) == 216, "control");
+_Static_assert(sizeof(struct py_cfg) == 296, "control");
 
 enum proc_state {
 	PROC_UNKNOWN, /* followed, and it is not known (yet) to run Python */

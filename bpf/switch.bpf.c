@@ -12,6 +12,7 @@
  * same callers, between two waits within MEMO_NS, would not be noticed; nothing else is left out.
  */
 #include "file.bpf.h"
+#include "task.bpf.h"
 #include "times.bpf.h"
 
 #include <bpf/bpf_tracing.h>
@@ -99,12 +100,18 @@ SHARED int chain_step(void)
 {
 	struct scratch *s = scratch_here();
 	const struct py_cfg *cfg;
+	__u32 n;
 
 	if (!s || !s->at)
 		return 1;
 	cfg = &s->cfg;
 	if (frame_load(s, s->at))
 		return 1;
+	n = s->at_cnt;
+	if (async_tasks && n < EV_FRAMES_MAX) {
+		s->ats[n] = s->at;
+		s->at_cnt = n + 1;
+	}
 	s->hash = check_mix(s->hash, frame_u64(s, cfg->frame_code));
 	s->hash = check_mix(s->hash, frame_u64(s, cfg->frame_instr));
 	s->at = frame_u64(s, cfg->frame_previous);
@@ -126,7 +133,7 @@ SHARED int chain_follow(void)
 static __always_inline __u64 chain_sum(struct scratch *s, __u64 tstate, __u16 state,
 				       const struct target *target)
 {
-	__u64 first;
+	__u64 first = 0;
 
 	s->hash = check_mix(hash_seed, state);
 	s->hash = check_mix(s->hash, (__u64)(__u32)target->regs.nr << 32 | (__u32)target->fd);
@@ -136,9 +143,15 @@ static __always_inline __u64 chain_sum(struct scratch *s, __u64 tstate, __u16 st
 		s->hash = check_mix(s->hash, frame_first(s, tstate));
 		s->hash = check_mix(s->hash, s->gc_frame + s->gc_leaf);
 		first = s->at;
+		s->at_cnt = 0;
 		chain_follow();
-		s->at = first;
 	}
+	if (async_tasks) {
+		task_find(tstate);
+		s->hash = check_mix(s->hash, s->entry.code);
+		s->hash = check_mix(s->hash, (__u64)s->entry.check << 32 | s->entry.lasti);
+	}
+	s->at = first;
 	return s->hash ?: 1;
 }
 
@@ -172,6 +185,8 @@ static __always_inline __u64 stack_left(struct scratch *s, struct task_struct *t
 	wait_fill(s, task, state, &target, tstate);
 	if (proc->state == PROC_PYTHON) {
 		walk(s, tstate);
+		if (async_tasks)
+			task_put(s);
 		if (thread->thread_id != thread->sent_id)
 			thread_tell(thread, task, tgid, tid);
 	} else {

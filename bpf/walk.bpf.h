@@ -498,6 +498,10 @@ SHARED int walk_step(void)
 		start = bytecode_start(s, code);
 		lasti = start ? (__u32)(instr - start) : EV_LASTI_NONE;
 	}
+	if (async_tasks) {
+		s->ats[n] = s->at;
+		s->at_cnt = n + 1;
+	}
 	s->stack.frames[n].code = code;
 	s->stack.frames[n].lasti = lasti;
 	s->stack.frames[n].check = check;
@@ -574,6 +578,7 @@ static __always_inline void walk(struct scratch *s, __u64 tstate)
 
 	s->code_last = 0;
 	s->changes = 0;
+	s->at_cnt = 0;
 	s->why = frame_first(s, tstate);
 	if (s->gc_leaf && !s->why)
 		gc_add(s, s->gc_leaf);
@@ -584,6 +589,7 @@ static __always_inline void walk(struct scratch *s, __u64 tstate)
 	if (s->why & EV_STACK_UNSETTLED) {
 		s->stack.frame_cnt = 0;
 		s->stack.flags &= ~EV_STACK_GC;
+		s->at_cnt = 0;
 		s->hash = begin;
 	}
 	if (s->at && !s->why)

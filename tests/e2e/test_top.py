@@ -399,3 +399,14 @@ def test_terminal_that_takes_nothing(spread, nothing_left, number):
         os.close(main)
         os.close(other)
     nothing_left()
+
+
+def test_tasks(terminal, target):
+    """--async: a row for each asyncio task."""
+    process = target("named.py")
+    terminal.top("--async", "-p", str(process.pid))
+    terminal.type("/")
+    terminal.type("task")
+    terminal.until(r"filter: task", SHARE + "task three$", SHARE + "tasks of short$")
+    terminal.type("Escape", "q")
+    terminal.assert_restored()

@@ -53,8 +53,8 @@ static void decode_refuses_what_does_not_hold(void **state)
 	assert_int_equal(event_decode(&stack, size - 1, &ev), -EINVAL);
 	stack.frame_cnt = 4; /* says more than it holds */
 	assert_int_equal(event_decode(&stack, size, &ev), -EINVAL);
-	stack.frame_cnt = EV_FRAMES_MAX + 1;
-	stack.hdr.size = FRAMES_HEAD + (EV_FRAMES_MAX + 1) * sizeof(struct py_frame);
+	stack.frame_cnt = EV_ENTRIES_MAX + 1;
+	stack.hdr.size = FRAMES_HEAD + (EV_ENTRIES_MAX + 1) * sizeof(struct py_frame);
 	assert_int_equal(event_decode(&stack, stack.hdr.size, &ev), -EINVAL);
 	stack = stack_event(1, 2, EV_STACK_ALL + 1, 0); /* a flag that is none */
 	assert_int_equal(event_decode(&stack, stack.hdr.size, &ev), -EINVAL);

@@ -17,6 +17,7 @@
 #include "base/secret.h"
 #include "base/text.h"
 #include "cmd/asleep.h"
+#include "cmd/task_look.h"
 #include "events.h"
 #include "os/proc.h"
 #include "probe/peers.h"
@@ -53,6 +54,7 @@ struct live {
 	uint32_t tries;
 	uint64_t first_try_ns;
 	uint64_t next_try_ns; /* CLOCK_MONOTONIC; 0 = not waiting */
+	struct task_look tasks;
 	UT_hash_handle hh;
 };
 
@@ -65,6 +67,7 @@ struct answers {
 	struct live *lives;
 	uint64_t call; /* of answers__give() */
 	bool any_python;
+	bool tasks; /* are to be told */
 	struct err why;
 	struct py_files files;
 };
@@ -77,8 +80,8 @@ static uint64_t now_ns(void)
 	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
 }
 
-struct answers *answers__new(struct sampler *sampler, struct profile *profile, record_put_fn put,
-			     void *ctx)
+struct answers *answers__new(struct sampler *sampler, struct profile *profile, bool tasks,
+			     record_put_fn put, void *ctx)
 {
 	struct answers *a = calloc(1, sizeof(*a));
 
@@ -91,6 +94,7 @@ struct answers *answers__new(struct sampler *sampler, struct profile *profile, r
 	}
 	a->sampler = sampler;
 	a->profile = profile;
+	a->tasks = tasks;
 	a->put = put;
 	a->ctx = ctx;
 	return a;
@@ -222,6 +226,7 @@ static int live_follow(struct answers *a, struct live *live, bool replace, struc
 	if (code)
 		return err_set(err, code, "the layout of the Python in process %d is too large",
 			       live->pid);
+	cfg.task = live->tasks.cfg;
 	code = sampler__follow(a->sampler, live->pid, live->image, &cfg, replace);
 	if (code)
 		return err_set(err, code, "process %d is no longer what it was", live->pid);
@@ -262,6 +267,7 @@ static struct live *live_new(struct answers *a, uint32_t image, pid_t pid, uint3
 	live->image = image;
 	live->pid = pid;
 	live->flags = flags;
+	live->tasks.next_ns = a->tasks ? now_ns() : 0;
 	buf_init(&live->threads, THREADS_LIST_BYTES_MAX);
 	HASH_ADD(hh, a->lives, image, sizeof(live->image), live);
 	if (!live->hh.tbl) {
@@ -313,6 +319,7 @@ int answers__asleep(struct answers *a, uint32_t image)
 	HASH_FIND(hh, a->lives, &image, sizeof(image), live);
 	if (!live || !live->found || layout_cfg(&live->py, &live->layout, &cfg))
 		return 0;
+	cfg.task = live->tasks.cfg;
 	return asleep_tell(&(struct asleep){ .sampler = a->sampler,
 					     .peers = a->peers,
 					     .put = a->put,
@@ -343,6 +350,7 @@ static struct live *live_of(struct answers *a, uint32_t image, pid_t pid)
 		live->py = from->py;
 		live->layout = from->layout;
 		live->proof = from->proof;
+		live->tasks.cfg = from->tasks.cfg;
 		mem_process_init(&live->mem, pid);
 		if (live->found && !live->proved)
 			retry_later(live);
@@ -493,6 +501,40 @@ int answers__give(struct answers *a)
 	return err;
 }
 
+/* Looks for the image's asyncio, and tells the kernel side and the profile of it. */
+static int tasks_look(struct answers *a, struct live *live)
+{
+	struct record_tasks record = { .image = live->image, .told_ns = now_ns() };
+	int code;
+
+	code = task_look(&live->tasks, record.told_ns, live->pid, &live->py, &live->layout,
+			 &live->mem.mem, live->proof.interp, &a->why);
+	if (code == -ENOENT)
+		return 0;
+	if (code)
+		record.flags = RECORD_TASKS_REFUSED;
+	else if (live_follow(a, live, true, &a->why))
+		return 0; /* it is no longer what it was */
+	return a->put(a->ctx, RECORD_TASKS, &record, sizeof(record));
+}
+
+int answers__tasks(struct answers *a)
+{
+	uint64_t now = now_ns();
+	struct live *live, *next;
+	int err = 0;
+
+	HASH_ITER (hh, a->lives, live, next) {
+		if (err || !live->found || !live->tasks.next_ns || live->tasks.next_ns > now)
+			continue;
+		if (profile__image_alive(a->profile, live->image))
+			err = tasks_look(a, live);
+		else
+			live->tasks.next_ns = 0;
+	}
+	return err;
+}
+
 int answers__retry(struct answers *a)
 {
 	uint64_t now = now_ns();
@@ -521,13 +563,16 @@ int answers__retry(struct answers *a)
 
 int answers__wait_ms(const struct answers *a, int max_ms)
 {
-	uint64_t now = now_ns(), wait;
+	uint64_t now = now_ns(), wait, due;
 	const struct live *live;
 
 	for (live = a->lives; live; live = live->hh.next) {
-		if (!live->next_try_ns)
+		due = live->next_try_ns;
+		if (live->found && live->tasks.next_ns && (!due || live->tasks.next_ns < due))
+			due = live->tasks.next_ns;
+		if (!due)
 			continue;
-		wait = live->next_try_ns > now ? (live->next_try_ns - now) / 1000000 + 1 : 0;
+		wait = due > now ? (due - now) / 1000000 + 1 : 0;
 		if (wait < (uint64_t)max_ms)
 			max_ms = wait;
 	}

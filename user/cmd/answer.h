@@ -25,9 +25,10 @@ typedef int (*record_put_fn)(void *ctx, enum record_type type, const void *data,
 
 struct answers;
 
-/* NULL: out of memory. The sampler is told of each interpreter that is found. */
-struct answers *answers__new(struct sampler *sampler, struct profile *profile, record_put_fn put,
-			     void *ctx);
+/* NULL: out of memory. The sampler is told of each interpreter that is found, and with `tasks` of its
+ * asyncio. */
+struct answers *answers__new(struct sampler *sampler, struct profile *profile, bool tasks,
+			     record_put_fn put, void *ctx);
 void answers__free(struct answers *a);
 
 /* From now on the answers are of this profile, which has been told of all images that are alive; what
@@ -52,7 +53,10 @@ int answers__give(struct answers *a);
 /* Looks again at processes whose interpreter was not found yet, where it is time to. */
 int answers__retry(struct answers *a);
 
-/* How long may be waited until answers__retry(), at most max_ms. */
+/* Looks again for the asyncio of processes, where it is time to. 0, or what put() failed with. */
+int answers__tasks(struct answers *a);
+
+/* How long may be waited until the two above, at most max_ms. */
 int answers__wait_ms(const struct answers *a, int max_ms);
 
 /* Was any interpreter found? If not, the last sentence why not. */

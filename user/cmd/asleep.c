@@ -18,6 +18,7 @@
 #include "python/gil.h"
 #include "python/mem.h"
 #include "python/stack.h"
+#include "python/task_now.h"
 
 /* include/linux/sched.h */
 #define TASK_INTERRUPTIBLE 0x0001
@@ -102,9 +103,46 @@ static void hdr_fill(const struct asleep *a, struct ev_hdr *hdr, enum ev_kind ki
 				.thread = serial };
 }
 
+/* Puts the task that the thread sleeps in behind its frames; its name into *name, to be told. */
+static int task_add(const struct asleep *a, const struct stack_thread *thread,
+		    struct py_stack *stack, struct ev_task *name)
+{
+	struct task_now now;
+	struct py_frame *grown;
+	struct buf raw;
+	int err;
+
+	name->hash = 0;
+	if (!thread)
+		return 0;
+	buf_init(&raw, EV_TASK_NAME_MAX);
+	err = task_now(a->mem, a->abi, a->cfg, thread, &now, &raw);
+	if (err || !now.kind)
+		goto out;
+	grown = realloc(stack->frames, (stack->frame_cnt + 1) * sizeof(*grown));
+	if (!grown) {
+		err = -ENOMEM;
+		goto out;
+	}
+	stack->frames = grown;
+	stack->cap = stack->frame_cnt + 1;
+	if (raw.len && getrandom(&name->hash, sizeof(name->hash), 0) != sizeof(name->hash))
+		name->hash = 0;
+	name->name_len = raw.len;
+	memcpy(name->name, buf_text(&raw), raw.len);
+	stack->frames[stack->frame_cnt++] =
+		(struct py_frame){ .code = now.kind == EV_TASK_NAMED ? name->hash : now.code,
+				   .lasti = now.kind,
+				   .check = now.check };
+out:
+	buf_done(&raw);
+	return err;
+}
+
 /* Tells profile and journal of the thread and of its stack. */
 static int told(const struct asleep *a, pid_t tid, uint32_t serial,
-		const struct stack_thread *thread, const struct py_stack *stack, uint64_t hash)
+		const struct stack_thread *thread, const struct py_stack *stack, uint64_t hash,
+		struct ev_task *name)
 {
 	struct ev_thread *ev = calloc(1, sizeof(*ev));
 	struct ev_stack *es = calloc(1, sizeof(*es));
@@ -121,6 +159,13 @@ static int told(const struct asleep *a, pid_t tid, uint32_t serial,
 	err = a->put(a->ctx, RECORD_RING, ev, sizeof(*ev));
 	if (err)
 		goto out;
+	if (name->hash) {
+		size = sizeof(*name) - sizeof(name->name) + name->name_len;
+		hdr_fill(a, &name->hdr, EV_TASK, size, tid, serial);
+		err = a->put(a->ctx, RECORD_RING, name, size);
+		if (err)
+			goto out;
+	}
 	size = sizeof(*es) - sizeof(es->frames) + stack->frame_cnt * sizeof(es->frames[0]);
 	hdr_fill(a, &es->hdr, EV_STACK, size, tid, serial);
 	es->hash = hash;
@@ -139,6 +184,7 @@ static int thread_tell(const struct asleep *a, pid_t tid, const struct stack_thr
 {
 	struct thread_seen seen = { .image = a->image, .is_off = 1 };
 	struct py_stack stack = {};
+	struct ev_task name = {};
 	uint64_t exec_ns, exec_again, delay_ns;
 	int err;
 
@@ -146,7 +192,9 @@ static int thread_tell(const struct asleep *a, pid_t tid, const struct stack_thr
 		return 0;
 	err = stack_read(a->mem, a->abi, a->cfg, a->pid, tid, thread, EV_FRAMES_MAX, PATIENCE_NS,
 			 &stack);
-	if (err || stack.truth != STACK_EXACT || stack.frame_cnt > EV_FRAMES_MAX ||
+	if (!err)
+		err = task_add(a, thread, &stack, &name);
+	if (err || stack.truth != STACK_EXACT || stack.frame_cnt > EV_ENTRIES_MAX ||
 	    !sampler__task_times(tid, &exec_again, &delay_ns) || exec_again != exec_ns)
 		goto out; /* it ran, or cannot be read */
 	seen.exec_ns = exec_ns;
@@ -159,7 +207,7 @@ static int thread_tell(const struct asleep *a, pid_t tid, const struct stack_thr
 	}
 	seen.serial = sampler__serial(a->sampler);
 	if (seen.serial && !sampler__asleep(a->sampler, tid, &seen))
-		err = told(a, tid, seen.serial, thread, &stack, seen.hash);
+		err = told(a, tid, seen.serial, thread, &stack, seen.hash, &name);
 out:
 	stack_done(&stack);
 	return err == -ENOMEM || err == -EIO ? err : 0;

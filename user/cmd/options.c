@@ -21,7 +21,15 @@
 
 #define OVERHEAD_MAX 100 /* per cent */
 
-enum { KEY_RING_SIZE = 0x100, KEY_TIMELINE, KEY_MODE, KEY_ROTATE, KEY_COLUMNS, KEY_MAX_OVERHEAD };
+enum {
+	KEY_RING_SIZE = 0x100,
+	KEY_TIMELINE,
+	KEY_MODE,
+	KEY_ROTATE,
+	KEY_COLUMNS,
+	KEY_MAX_OVERHEAD,
+	KEY_ASYNC
+};
 
 #define OVERHEAD_OPTION                                                                            \
 	{                                                                                          \
@@ -78,6 +86,10 @@ static const struct argp_option record_options[] = {
 	{ "rotate", KEY_ROTATE, "SECONDS", 0,
 	  "New files every SECONDS (also 60s, 5m, 1h), with the time in their names; nothing is lost "
 	  "between two",
+	  0 },
+	{ "async", KEY_ASYNC, 0, 0,
+	  "Put a frame for the asyncio task at the root: its name, or its coroutine's function if it "
+	  "was given none",
 	  0 },
 	OUTPUT_OPTIONS,
 	{ "timeline", KEY_TIMELINE, 0, 0,
@@ -269,6 +281,9 @@ static error_t record_parse(int key, char *arg, struct argp_state *state)
 	case 's':
 		o->children = true;
 		return 0;
+	case KEY_ASYNC:
+		o->tasks = true;
+		return 0;
 	case KEY_TIMELINE:
 		o->timeline = true;
 		return 0;
@@ -426,6 +441,8 @@ static const struct argp_option top_options[] = {
 	OVERHEAD_OPTION,
 	{ "gil", 'g', 0, 0, "The same as --mode gil", 0 },
 	{ "idle", 'i', 0, 0, "Waits for work too: event loops, accept", 0 },
+	{ "async", KEY_ASYNC, 0, 0,
+	  "A row for each asyncio task too: its name, or its coroutine's function", 0 },
 	{ "subprocesses", 's', 0, 0, "Watch child processes too, forked and exec'ed", 0 },
 	{ 0 },
 };

@@ -26,6 +26,7 @@ struct options {
 	uint32_t ring_bytes;
 	bool children;
 	bool timeline; /* record: the time of each sample too */
+	bool tasks;    /* stacks say which asyncio task they are of */
 	bool quiet;
 	enum record_mode mode;
 	const char *format;

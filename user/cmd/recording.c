@@ -146,6 +146,8 @@ static int take_events(struct recording *r)
 	if (!code)
 		code = answers__retry(r->answers);
 	if (!code)
+		code = answers__tasks(r->answers);
+	if (!code)
 		code = answers__give(r->answers);
 	return explain(r, code, "cannot read what the samples mean from the process");
 }
@@ -244,6 +246,8 @@ int recording_begin(struct recording *r)
 	code = recording_put(r, RECORD_META, record, sizeof(meta) + sizeof(mode_len) + mode_len);
 	if (!code && r->options.timeline)
 		code = recording_put(r, RECORD_TIMELINE, NULL, 0);
+	if (!code && r->options.tasks)
+		code = recording_put(r, RECORD_ASYNC, NULL, 0);
 	return code;
 }
 
@@ -367,6 +371,7 @@ int recording_start(struct recording *r)
 					   .holder_only = r->options.mode == RECORD_GIL,
 					   .children = r->options.children,
 					   .timeline = r->options.timeline,
+					   .tasks = r->options.tasks,
 					   .ring_bytes = r->options.ring_bytes };
 	int i, code;
 
@@ -389,7 +394,7 @@ int recording_start(struct recording *r)
 			return err_set(&r->err, -ENOMEM, "out of memory");
 	}
 	if (r->profile && r->sampler)
-		r->answers = answers__new(r->sampler, r->profile, take_record, r);
+		r->answers = answers__new(r->sampler, r->profile, r->options.tasks, take_record, r);
 	if (!r->answers)
 		return err_set(&r->err, -ENOMEM, "out of memory");
 	code = recording_begin(r);
@@ -398,6 +403,8 @@ int recording_start(struct recording *r)
 			       "cannot load the BPF programs");
 	if (!code)
 		code = targets_attach(r);
+	if (!code)
+		code = explain(r, answers__tasks(r->answers), "cannot tell of asyncio's tasks");
 	for (i = 0; i < (int)r->image_cnt && !code && record_mode_waits(r->options.mode); i++)
 		code = explain(r, answers__asleep(r->answers, i + 1),
 			       "cannot tell which threads wait");

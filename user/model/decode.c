@@ -6,15 +6,19 @@
 
 #include "model/record.h"
 
-/* What is no code object must be the collector, and said to be there. */
+/* What is no code object must be a task, behind all frames, or the collector, and said to be there. */
 static bool frames_hold(const struct ev_stack *ev)
 {
-	uint32_t i;
+	uint32_t i, lasti;
 
-	for (i = 0; i < ev->frame_cnt; i++)
+	for (i = 0; i < ev->frame_cnt; i++) {
+		lasti = ev->frames[i].lasti;
+		if (lasti >= EV_TASK_NAMED && lasti < EV_TASK_ENTRY_END && i == ev->frame_cnt - 1)
+			continue;
 		if (!ev->frames[i].code && (!(ev->flags & EV_STACK_GC) || !ev->frames[i].check ||
 					    ev->frames[i].check > EV_CHECK_GC_DURING))
 			return false;
+	}
 	return true;
 }
 
@@ -23,7 +27,7 @@ static int stack_decode(const void *data, size_t len, struct event *ev)
 	const size_t head = sizeof(struct ev_stack) - sizeof(((struct ev_stack *)0)->frames);
 
 	ev->stack = data;
-	if (len < head || ev->stack->frame_cnt > EV_FRAMES_MAX ||
+	if (len < head || ev->stack->frame_cnt > EV_ENTRIES_MAX ||
 	    len != head + ev->stack->frame_cnt * sizeof(struct py_frame) ||
 	    (ev->stack->flags & ~EV_STACK_ALL) || (ev->stack->wait.flags & ~WAIT_ALL) ||
 	    !frames_hold(ev->stack))
@@ -60,6 +64,17 @@ static int code_event_decode(const void *data, size_t len, size_t max, struct ev
 	    part_take(&rest, ev->code->linetable_len, &ev->raw.linetable))
 		return -EINVAL;
 	return rest.len ? -EINVAL : 0;
+}
+
+static int task_decode(const void *data, size_t len, struct event *ev)
+{
+	const size_t head = sizeof(struct ev_task) - EV_TASK_NAME_MAX;
+
+	ev->task = data;
+	return len >= head && ev->task->name_len <= EV_TASK_NAME_MAX &&
+			       len == head + ev->task->name_len
+		       ? 0
+		       : -EINVAL;
 }
 
 static int fixed(size_t len, size_t want)
@@ -119,6 +134,9 @@ int event_decode(const void *data, size_t len, struct event *ret_event)
 		break;
 	case EV_WAIT:
 		err = wait_decode(data, len, &ev);
+		break;
+	case EV_TASK:
+		err = task_decode(data, len, &ev);
 		break;
 	}
 	if (!err)

@@ -24,6 +24,7 @@ struct event {
 		const struct ev_times *times;
 		const struct ev_tick *tick;
 		const struct ev_wait *wait;
+		const struct ev_task *task; /* name_len bytes are there */
 	};
 	struct code_raw raw; /* EV_CODE only */
 };

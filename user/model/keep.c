@@ -173,10 +173,10 @@ static int see_thread(struct keep *k, const struct ev_hdr *hdr, const void *data
 	return raw_set(k, &thread->raw, RECORD_RING, data, len);
 }
 
-static int see_code(struct keep *k, enum record_type type, const struct ev_code *ev,
-		    const void *data, size_t len)
+/* A code object, or a task's name: that has a hash for an address, and no check. */
+static int see_code(struct keep *k, enum record_type type, struct code_key key, const void *data,
+		    size_t len)
 {
-	struct code_key key = { .code = ev->code, .image = ev->hdr.image, .check = ev->check };
 	struct kept_code *code;
 
 	HASH_FIND(hh, k->codes, &key, sizeof(key), code);
@@ -209,15 +209,22 @@ static int see_name(struct keep *k, const void *data, size_t len)
 	return thread ? raw_set(k, &thread->name, RECORD_THREAD_NAME, data, len) : 0;
 }
 
+static struct code_key code_key_of(const struct ev_code *ev)
+{
+	return (struct code_key){ .code = ev->code, .image = ev->hdr.image, .check = ev->check };
+}
+
 int keep__see(struct keep *k, enum record_type type, const void *data, size_t len)
 {
+	struct code_key key;
 	struct event ev;
 
 	if (type == RECORD_THREAD_NAME)
 		return see_name(k, data, len);
 	if (type == RECORD_CODE)
-		return code_record_decode(data, len, &ev) ? 0
-							  : see_code(k, type, ev.code, data, len);
+		return code_record_decode(data, len, &ev)
+			       ? 0
+			       : see_code(k, type, code_key_of(ev.code), data, len);
 	if (type != RECORD_RING || event_decode(data, len, &ev))
 		return 0;
 	switch (ev.hdr->kind) {
@@ -226,7 +233,10 @@ int keep__see(struct keep *k, enum record_type type, const void *data, size_t le
 	case EV_THREAD:
 		return see_thread(k, ev.hdr, data, len);
 	case EV_CODE:
-		return see_code(k, type, ev.code, data, len);
+		return see_code(k, type, code_key_of(ev.code), data, len);
+	case EV_TASK:
+		key = (struct code_key){ .code = ev.task->hash, .image = ev.hdr->image };
+		return see_code(k, type, key, data, len);
 	}
 	return 0;
 }

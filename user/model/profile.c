@@ -61,6 +61,12 @@ static struct image *image_seen(struct profile *p, const struct ev_hdr *hdr)
 	return image;
 }
 
+/* When it began, of this recording. */
+static void image_begins(const struct profile *p, struct image *image, const struct ev_hdr *hdr)
+{
+	image->start_ns = hdr->ts_ns > p->meta.start_ns ? hdr->ts_ns : p->meta.start_ns;
+}
+
 static int stack_apply(struct profile *p, const struct ev_stack *ev)
 {
 	struct stack_id id = { .hash = ev->hash, .thread = ev->hdr.thread, .image = ev->hdr.image };
@@ -88,7 +94,7 @@ static int stack_apply(struct profile *p, const struct ev_stack *ev)
 		image_ask(p, image);
 	}
 	for (i = ev->frame_cnt; i-- > 0;) {
-		if (!ev->frames[i].code) {
+		if (!ev->frames[i].code && ev->frames[i].lasti < EV_TASK_NAMED) {
 			node = profile_node(p, node, NULL, ev->frames[i].check);
 			if (!node)
 				return -ENOMEM;
@@ -98,7 +104,7 @@ static int stack_apply(struct profile *p, const struct ev_stack *ev)
 							 ev->frames[i].check });
 		if (!code)
 			return -ENOMEM;
-		if (!code->decoded && !code->raw && !code->asked)
+		if (code->id.check && !code->decoded && !code->raw && !code->asked)
 			profile_ask(p, (struct want){ .type = WANT_CODE,
 						      .image = ev->hdr.image,
 						      .pid = ev->hdr.tgid,
@@ -195,6 +201,8 @@ static int thread_apply(struct profile *p, const struct ev_thread *ev)
 	struct thread *thread;
 	struct buf comm;
 
+	if (!p->first_ns)
+		p->first_ns = ev->hdr.ts_ns;
 	if (p->full || !profile_room(p, sizeof(struct image) + sizeof(*thread) + 2 * ENTRY_COST))
 		return 0; /* its samples are lost with their stacks */
 	if (!image_seen(p, &ev->hdr))
@@ -253,6 +261,11 @@ static int fork_apply(struct profile *p, const struct ev_fork *ev)
 		image->python = copy(parent->python);
 		p->bytes += image_strings(image);
 	}
+	image_begins(p, image, &ev->hdr);
+	if (parent) {
+		image->tasks_told = parent->tasks_told;
+		image->tasks_refused = parent->tasks_refused;
+	}
 	/* its parent's interpreter may be found only after this, and its own is then to be looked
 	 * for: nothing else will announce it */
 	return image->flags & RECORD_IMAGE_PYTHON ? 0 : image_ask(p, image);
@@ -272,6 +285,7 @@ static int exec_apply(struct profile *p, const struct ev_exec *ev)
 		return err;
 	if (old)
 		image->flags = old->flags & RECORD_IMAGE_ROOT;
+	image_begins(p, image, &ev->hdr);
 	return image_ask(p, image);
 }
 
@@ -314,6 +328,8 @@ static int ring_apply(struct profile *p, const void *data, size_t len, struct er
 		return profile_tick(p, ev.tick);
 	case EV_WAIT:
 		return profile_wait_time(p, ev.wait);
+	case EV_TASK:
+		return profile_task(p, ev.task);
 	}
 	return 0;
 }
@@ -527,6 +543,14 @@ int profile__apply(struct profile *p, enum record_type type, const void *data, s
 		break;
 	case RECORD_END:
 		code = len || !p->has_stats ? -EINVAL : 0;
+		break;
+	case RECORD_ASYNC:
+		p->async = true;
+		code = len ? -EINVAL : 0;
+		break;
+	case RECORD_TASKS:
+		if (len == sizeof(struct record_tasks))
+			code = profile_tasks_told(p, data);
 		break;
 	case RECORD_TIMELINE:
 		p->timeline = true;

@@ -18,7 +18,10 @@ struct image {
 	bool known;      /* a RECORD_IMAGE came, or the parent's was inherited */
 	bool gone;       /* exec'ed away or exited */
 	bool asked;      /* where its interpreter is, after its parent's was taken for its own */
-	uint32_t replaced_by; /* image that it exec'ed into; 0 = none */
+	bool tasks_told, tasks_refused;
+	uint64_t start_ns;      /* CLOCK_MONOTONIC */
+	uint64_t tasks_late_ns; /* of it, before its tasks were told */
+	uint32_t replaced_by;   /* image that it exec'ed into; 0 = none */
 	struct py_abi abi;
 	char *command, *comm, *cwd, *python; /* NULL until known */
 	UT_hash_handle hh;
@@ -47,6 +50,7 @@ struct code_id {
 	uint32_t check;
 };
 
+/* Or, with a check of 0, a task's name: then `code` is its hash, and all there is is py.name. */
 struct code {
 	struct code_id id;
 	bool decoded;
@@ -58,7 +62,8 @@ struct code {
 	UT_hash_handle hh;
 };
 
-/* One frame below another; `up` is NULL at the root end, `code` where the collector is. */
+/* One frame below another; `up` is NULL at the root end, `code` where the collector is. The outermost may
+ * be a task (lasti is an enum ev_task_entry). */
 struct node_id {
 	struct node *up;
 	struct code *code;
@@ -129,6 +134,8 @@ struct profile {
 	uint64_t images_full;     /* processes that were not kept */
 	uint64_t events_refused;  /* ring records that did not hold */
 	uint64_t answers_refused; /* answers that did not hold */
+	bool async;               /* stacks say which task they are of */
+	uint64_t first_ns;        /* when the first thread was seen */
 	bool timeline;            /* ticks come */
 	struct tick *ticks;       /* as they came: in time, but for what two CPUs did at once */
 	uint32_t tick_cnt, tick_cap, tick_max;
@@ -156,6 +163,10 @@ struct thread *profile_thread(struct profile *p, const struct ev_hdr *hdr);
 struct code *profile_code(struct profile *p, struct code_id id);
 struct node *profile_node(struct profile *p, struct node *up, struct code *code, uint32_t lasti);
 
+/* A task's name; an image's tasks are told from here on. (profile_task.c) */
+int profile_task(struct profile *p, const struct ev_task *ev);
+int profile_tasks_told(struct profile *p, const struct record_tasks *r);
+
 /* Adds what was counted to stacks and threads. 0. (profile_count.c) */
 int profile_counts(struct profile *p, const struct record_count *counts, size_t cnt);
 int profile_times(struct profile *p, uint32_t thread, const struct thread_times *times);
@@ -165,6 +176,12 @@ int profile_times_before(struct profile *p, const struct record_times *times, si
 /* Keep the time of a sample, of a wait. (profile_time.c) */
 int profile_tick(struct profile *p, const struct ev_tick *ev);
 int profile_wait_time(struct profile *p, const struct ev_wait *ev);
+
+static inline bool node_is_task(const struct node *node)
+{
+	return !node->id.up && node->id.lasti >= EV_TASK_NAMED &&
+	       node->id.lasti < EV_TASK_ENTRY_END;
+}
 
 /* Puts a question; dropped when too many wait (profile__want_again() asks once more). */
 void profile_ask(struct profile *p, struct want want);

@@ -160,6 +160,7 @@ struct image *profile_image(struct profile *p, uint32_t id, int32_t pid)
 		return NULL;
 	image->id = id;
 	image->pid = pid;
+	image->start_ns = p->meta.start_ns;
 	HASH_ADD(hh, p->images, id, sizeof(image->id), image);
 	if (!image->hh.tbl) {
 		free(image);
@@ -309,7 +310,7 @@ void profile__want_again(struct profile *p)
 					      .thread_id = thread->thread_id });
 	}
 	for (code = p->codes; code; code = code->hh.next) {
-		if (code->raw || (code->decoded && !code_partial(&code->py)) ||
+		if (code->raw || !code->id.check || (code->decoded && !code_partial(&code->py)) ||
 		    !alive(p, code->id.image, &image))
 			continue;
 		code->asked = false;
@@ -376,6 +377,8 @@ static int image_tell(const struct image *image,
 					 .image = image->id,
 					 .tgid = image->pid,
 					 .tid = image->pid } };
+	struct record_tasks tasks = { .image = image->id,
+				      .flags = image->tasks_refused ? RECORD_TASKS_REFUSED : 0 };
 	struct buf record;
 	int err;
 
@@ -392,6 +395,8 @@ static int image_tell(const struct image *image,
 		err = record.err ? record.err : put(ctx, RECORD_IMAGE, record.data, record.len);
 		buf_done(&record);
 	}
+	if (!err && image->tasks_told)
+		err = put(ctx, RECORD_TASKS, &tasks, sizeof(tasks));
 	return err || !image->gone ? err : put(ctx, RECORD_RING, &gone, sizeof(gone));
 }
 

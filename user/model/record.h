@@ -35,6 +35,8 @@ enum record_type {
 	RECORD_TIMELINE, /* nothing: the time of each sample is recorded too (EV_TICK). Behind META */
 	RECORD_TIMES_BEFORE, /* struct record_times []: what went before this part (--rotate) */
 	RECORD_OVERHEAD,     /* struct record_overhead: once at most, behind all that was counted */
+	RECORD_ASYNC,        /* nothing: stacks say which asyncio task they are of. Behind META */
+	RECORD_TASKS,        /* struct record_tasks: from here on, of this image */
 	RECORD_MAX
 };
 
@@ -118,6 +120,16 @@ struct record_overhead {
 	uint32_t bound;   /* --max-overhead in millionths; 0: none */
 	uint32_t worst;   /* the highest share in 5 s, in millionths; 0: none can be told */
 	uint32_t pad;     /* 0 */
+};
+
+enum record_tasks_flag {
+	RECORD_TASKS_REFUSED = 1 << 0, /* it has an asyncio, and not one that is known */
+};
+
+struct record_tasks {
+	uint32_t image;
+	uint32_t flags;   /* enum record_tasks_flag */
+	uint64_t told_ns; /* CLOCK_MONOTONIC */
 };
 
 struct record_stats {

@@ -102,6 +102,9 @@ static void remarks_of_stacks(struct remarks *r)
 		for (node = stack->leaf; node; node = node->id.up) {
 			if (!node->id.code)
 				continue; /* the collector */
+			if (node_is_task(node) && node->id.lasti != EV_TASK_NAMED &&
+			    !node->id.code->id.check)
+				continue; /* has none */
 			is_unnamed |= !node->id.code->decoded || node->id.code->py.name_missing ||
 				      node->id.code->py.filename_missing;
 			is_cut |= node->id.code->decoded && node->id.code->py.lines_cut;
@@ -113,6 +116,62 @@ static void remarks_of_stacks(struct remarks *r)
 		remark(r, flagged[i], flag_texts[i].remark, flag_texts[i].is_loss);
 	remark(r, unnamed, "samples with a function whose file or name could not be read", false);
 	remark(r, lines_cut, "samples in functions whose line table was only partly read", false);
+}
+
+bool stack_steps(const struct stack *stack)
+{
+	static const char file[] = "/asyncio/tasks.py";
+	const struct py_code *py;
+	const struct node *node;
+	const char *name;
+	size_t len;
+
+	for (node = stack->leaf; node; node = node->id.up) {
+		if (!node->id.code || !node->id.code->decoded || node_is_task(node))
+			continue;
+		py = &node->id.code->py;
+		len = strlen(py->filename);
+		name = strncmp(py->name, "Task.", 5) ? py->name : py->name + 5;
+		if (!strncmp(name, "__step", 6) && len >= sizeof(file) - 1 &&
+		    !strcmp(py->filename + len - (sizeof(file) - 1), file))
+			return true;
+	}
+	return false;
+}
+
+static void remarks_of_tasks(struct remarks *r)
+{
+	uint64_t other = 0, lost = 0, late_ns = 0, refused = 0;
+	const struct stack *stack;
+	const struct image *image;
+	const struct node *node;
+
+	if (!r->profile->async)
+		return;
+	for (stack = r->profile->stacks; stack; stack = stack->hh.next) {
+		for (node = stack->leaf; node && node->id.up; node = node->id.up)
+			;
+		if (node && node_is_task(node)) {
+			other += node->id.lasti == EV_TASK_OTHER ? stack->count : 0;
+			lost += node->id.lasti == EV_TASK_LOST ? stack->count : 0;
+		} else if (stack_steps(stack)) {
+			other += stack->count;
+		}
+	}
+	for (image = r->profile->images; image; image = image->hh.next) {
+		late_ns += image->tasks_late_ns;
+		refused += image->tasks_refused;
+	}
+	remark(r, other, "samples in tasks of another class than asyncio's own, which are not told",
+	       false);
+	remark(r, lost,
+	       "samples whose task is not known: the stack was cut, or too many event loops run",
+	       false);
+	remark(r, refused, "processes with an asyncio that is not known: their tasks are not told",
+	       false);
+	remark(r, (late_ns + 500000) / 1000000,
+	       "ms of processes before asyncio was found in them: no task of that time is told",
+	       false);
 }
 
 static void remarks_of_columns(struct remarks *r, const struct report_options *options)
@@ -240,7 +299,7 @@ static void remarks_of_rest(struct remarks *r)
 struct report_remark *remarks_new(const struct profile *p, const struct report_options *options,
 				  uint32_t *ret_cnt)
 {
-	const size_t max = STAT_MAX + FLAG_TEXT_CNT + REFUSED_MAX + 24;
+	const size_t max = STAT_MAX + FLAG_TEXT_CNT + REFUSED_MAX + 28;
 	struct remarks r = { .profile = p };
 
 	r.list = calloc(1, max * sizeof(*r.list) + REFUSED_MAX * REFUSED_TEXT_MAX);
@@ -252,6 +311,7 @@ struct report_remark *remarks_new(const struct profile *p, const struct report_o
 	remarks_of_ticks(&r);
 	remarks_of_refused(&r);
 	remarks_of_columns(&r, options);
+	remarks_of_tasks(&r);
 	remarks_of_waits(&r, options);
 	remarks_of_rest(&r);
 	*ret_cnt = r.cnt;

@@ -10,6 +10,7 @@
 #include "model/report.h"
 
 struct profile;
+struct stack;
 struct report_options;
 
 struct flag_text {
@@ -24,6 +25,12 @@ const char *gc_mark(enum ev_check check);
 
 #define FLAG_TEXT_CNT 7
 extern const struct flag_text flag_texts[FLAG_TEXT_CNT];
+
+#define TASK_OTHER_TEXT "[task of another class]"
+
+/* Does a task run in it that is written in Python? (Lib/asyncio/tasks.py: its __step calls the
+ * coroutine; asyncio's own tasks, in C, have no such frame.) */
+bool stack_steps(const struct stack *stack);
 
 /* All remarks of the profile, with their text in one piece of memory to be freed. NULL: out of
  * memory. */

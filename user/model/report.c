@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/text.h"
 #include "model/files.h"
 #include "model/overhead.h"
 #include "model/profile_impl.h"
@@ -21,6 +22,8 @@
 #include "model/report_impl.h"
 #include "model/timeline.h"
 #include "model/wait.h"
+
+#define TASK_NAME_MAX 4096
 
 static const char *intern(struct built *b, const char *text)
 {
@@ -120,6 +123,39 @@ static struct report_node *frame(struct built *b, struct report_node *parent,
 	return parent ? child(b, parent, &like) : NULL;
 }
 
+/* The task that a stack is of. */
+static struct report_node *task_node(struct built *b, struct report_node *parent,
+				     const struct node *node)
+{
+	const struct code *code = node->id.code;
+	const char *name = code->decoded ? code->py.name : "[name not read]";
+	int len = text_cut(name, strlen(name), TASK_NAME_MAX);
+	struct report_node *at;
+	struct buf text;
+
+	buf_init(&text, 2 * TASK_NAME_MAX);
+	switch ((uint32_t)node->id.lasti) {
+	case EV_TASK_NAMED:
+		buf_fmt(&text, "task %.*s", len, name);
+		break;
+	case EV_TASK_OF:
+		if (code->id.check)
+			buf_fmt(&text, "tasks of %.*s", len, name);
+		else
+			buf_str(&text, "[task of no Python function]");
+		break;
+	case EV_TASK_OTHER:
+		buf_str(&text, TASK_OTHER_TEXT);
+		break;
+	default:
+		buf_str(&text, "[task not known]");
+	}
+	b->no_memory |= text.err != 0;
+	at = label(b, parent, FRAME_TASK, buf_text(&text));
+	buf_done(&text);
+	return at;
+}
+
 static bool is_shim(const struct code *code)
 {
 	return code && code->decoded && code_is_shim(&code->py);
@@ -197,11 +233,15 @@ static void stack_add(struct built *b, const struct profile *p, const struct sta
 	HASH_FIND(hh, p->images, &stack->id.image, sizeof(stack->id.image), image);
 	if (options->threads)
 		at = thread_nodes(b, at, thread, image);
+	for (node = stack->leaf; node && depth < max; node = node->id.up)
+		path[depth++] = node;
+	if (depth && node_is_task(path[depth - 1]))
+		at = task_node(b, at, path[--depth]);
+	else if (p->async && stack_steps(stack))
+		at = label(b, at, FRAME_TASK, TASK_OTHER_TEXT);
 	for (i = 0; i < FLAG_TEXT_CNT; i++)
 		if (stack->flags & flag_texts[i].flag)
 			at = label(b, at, FRAME_MARK, flag_texts[i].mark);
-	for (node = stack->leaf; node && depth < max; node = node->id.up)
-		path[depth++] = node;
 	while (depth-- > 0)
 		if (!is_shim(path[depth]->id.code))
 			at = frame(b, at, image, path[depth], options);
@@ -292,7 +332,7 @@ out:
 static void stacks_add(struct built *b, const struct profile *p,
 		       const struct report_options *options)
 {
-	const struct node **path = calloc(EV_FRAMES_MAX, sizeof(*path));
+	const struct node **path = calloc(EV_ENTRIES_MAX, sizeof(*path));
 	const struct thread *thread;
 	const struct stack *stack;
 
@@ -306,7 +346,7 @@ static void stacks_add(struct built *b, const struct profile *p,
 		    (!options->idle && (stack->flags & EV_STACK_WAIT) &&
 		     wait_is_idle(&stack->wait)))
 			continue;
-		stack_add(b, p, stack, options, path, EV_FRAMES_MAX);
+		stack_add(b, p, stack, options, path, EV_ENTRIES_MAX);
 		b->report.waits += stack->flags & EV_STACK_WAIT ? stack->count : 0;
 	}
 	for (thread = p->threads; thread && b->report.unit == REPORT_NS; thread = thread->hh.next)

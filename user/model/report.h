@@ -17,6 +17,7 @@ enum frame_kind {
 	FRAME_ROOT,    /* the tree's root, "all" */
 	FRAME_PROCESS, /* "process 123 (gunicorn)"; only with -t */
 	FRAME_THREAD,  /* "thread 124 (MainThread)"; only with -t */
+	FRAME_TASK,    /* "task fetch-7", "tasks of handle"; only with record --async */
 	FRAME_APP,     /* Python of the application itself */
 	FRAME_LIBRARY, /* Python under site-packages, dist-packages */
 	FRAME_STDLIB,  /* Python of the standard library, and frozen modules */
@@ -125,6 +126,8 @@ struct report {
 	uint32_t thread_cnt;
 	const struct report_self *functions; /* most self samples first, then total */
 	uint32_t function_cnt;
+	const struct report_self *tasks; /* record --async: the same of frames of tasks */
+	uint32_t task_cnt;
 	const struct report_remark *remarks;
 	uint32_t remark_cnt;
 	struct report_overhead overhead;

@@ -53,7 +53,7 @@ static void functions_sum(struct built *b)
 	bool down = true;
 
 	while (node) {
-		if (node->kind >= FRAME_APP) {
+		if (node->kind >= FRAME_TASK) {
 			f = function_of(b, node);
 			if (!f) {
 				b->no_memory = true;
@@ -92,8 +92,18 @@ static int self_order(const void *pa, const void *pb)
 	return order ? order : report_text_order(a->file, b->file);
 }
 
+static int total_order(const void *pa, const void *pb)
+{
+	const struct report_self *a = pa, *b = pb;
+
+	if (a->total != b->total)
+		return a->total > b->total ? -1 : 1;
+	return self_order(a, b);
+}
+
 void report_functions(struct built *b)
 {
+	struct report_self *tasks, *at;
 	struct function *f;
 
 	functions_sum(b);
@@ -102,12 +112,18 @@ void report_functions(struct built *b)
 		b->no_memory = true;
 		return;
 	}
-	for (f = b->functions; f; f = f->hh.next)
-		b->selves[b->report.function_cnt++] =
-			(struct report_self){ f->key.kind, f->key.func, f->key.file, f->self,
-					      f->total };
+	/* functions from the front, tasks behind them */
+	tasks = b->selves + HASH_COUNT(b->functions);
+	for (f = b->functions; f; f = f->hh.next) {
+		at = f->key.kind == FRAME_TASK ? --tasks : &b->selves[b->report.function_cnt++];
+		*at = (struct report_self){ f->key.kind, f->key.func, f->key.file, f->self,
+					    f->total };
+	}
+	b->report.task_cnt = HASH_COUNT(b->functions) - b->report.function_cnt;
 	qsort(b->selves, b->report.function_cnt, sizeof(*b->selves), self_order);
+	qsort(tasks, b->report.task_cnt, sizeof(*tasks), total_order);
 	b->report.functions = b->selves;
+	b->report.tasks = tasks;
 }
 
 static int thread_order(const void *pa, const void *pb)

@@ -114,6 +114,7 @@ int sampler__load(struct sampler *s, struct err *err)
 	s->skel->rodata->trace_switches = s->options.switches;
 	s->skel->rodata->holder_only = s->options.holder_only;
 	s->skel->rodata->ticks_per_timed = s->options.rate_hz > TIMED_HZ ? TICKS_PER_TIMED : 1;
+	s->skel->rodata->async_tasks = s->options.tasks;
 	for (nr = 0; nr < SYSCALLS_MAX; nr++)
 		s->skel->rodata->syscalls[nr] = syscall_kind(nr);
 	bpf_program__set_autoload(s->skel->progs.on_switch, s->options.switches);

@@ -33,6 +33,7 @@ struct sampler_options {
 	bool holder_only;    /* only ticks of threads that hold the GIL */
 	bool children;       /* follow forked processes too */
 	bool timeline;       /* an event for each sample, with its time */
+	bool tasks;          /* stacks say which asyncio task they are of */
 	uint32_t ring_bytes; /* power of two, at least 4096 */
 };
 

@@ -125,6 +125,23 @@ static int decode_name(const struct py_abi *abi, const struct code_raw *raw, str
 				      &code->name_missing);
 }
 
+int code_task_name(const struct py_abi *abi, struct bytes raw, struct py_code *ret_code)
+{
+	struct py_code code = {};
+	int err;
+
+	err = decode_text(abi, raw, &code.name, &code.name_cut);
+	if (err)
+		return err;
+	code.filename = strdup("");
+	if (!code.filename) {
+		free(code.name);
+		return -ENOMEM;
+	}
+	*ret_code = code;
+	return 0;
+}
+
 static int decode_lines(const struct py_abi *abi, struct bytes raw, struct py_code *code)
 {
 	uint32_t start = abi->off.bytes_data;

@@ -66,6 +66,9 @@ void code_merge(struct py_code *code, struct py_code *fresh);
  * 3.13; its file and its name are both "__init__". */
 bool code_is_shim(const struct py_code *code);
 
+/* A task's name from its str object, which may be cut: *ret_code has nothing but a name. */
+int code_task_name(const struct py_abi *abi, struct bytes raw, struct py_code *ret_code);
+
 /* The sum that travels in py_frame.check: over the identity fields in `facts`, plus the name's hash
  * where the version has no co_version (code_version offset 0). `name` is the raw str object, at
  * least up to its hash. bpf/walk.bpf.h computes the same one. */

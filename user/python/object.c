@@ -262,6 +262,30 @@ static bool since(const struct py_abi *abi, uint16_t minor)
 	return abi->major > 3 || (abi->major == 3 && abi->minor >= minor);
 }
 
+struct dict_keys_where object_dict_keys(const struct py_abi *abi)
+{
+	const struct keys_layout *k = since(abi, 11) ? &keys_311 : &keys_310;
+
+	return (struct dict_keys_where){ .size = k->size,
+					 .index_log2 = since(abi, 11) ? KEYS_LOG2_INDEX_BYTES : 0,
+					 .kind = since(abi, 11) ? KEYS_KIND : 0,
+					 .nentries = k->nentries,
+					 .index = k->header };
+}
+
+int object_dict_mark(struct mem *mem, const struct py_abi *abi, uint64_t dict, uint64_t *ret_mark)
+{
+	uint64_t keys, nentries;
+	int err;
+
+	err = mem_u64(mem, dict + abi->off.dict_keys, &keys);
+	if (!err)
+		err = mem_u64(mem, keys + object_dict_keys(abi).nentries, &nentries);
+	if (!err)
+		*ret_mark = keys ^ nentries << 48;
+	return err;
+}
+
 static int table_of_keys(struct mem *mem, const struct py_abi *abi, uint64_t keys, uint32_t max,
 			 struct table *ret)
 {

@@ -30,6 +30,19 @@ int object_read_str(struct mem *mem, const struct py_abi *abi, uint64_t addr, si
 int object_type_flags(struct mem *mem, const struct py_abi *abi, uint64_t object,
 		      uint64_t *ret_flags);
 
+/* Where the keys of a dict with other keys than strings have what; offsets in bytes. */
+struct dict_keys_where {
+	uint32_t size;       /* slots of the index (64 bits), or */
+	uint32_t index_log2; /* logarithm of its bytes (a byte, 3.11+); 0: none */
+	uint32_t kind;       /* a byte: 0 (3.11+); 0: none */
+	uint32_t nentries;
+	uint32_t index; /* and behind it the entries: { hash, key, value } */
+};
+struct dict_keys_where object_dict_keys(const struct py_abi *abi);
+
+/* A number that is another one once something was added to the dict. */
+int object_dict_mark(struct mem *mem, const struct py_abi *abi, uint64_t dict, uint64_t *ret_mark);
+
 /* dict[name] for an ASCII name, in a dict of at most `max` entries; -ENOENT if there is none. */
 int object_dict_get(struct mem *mem, const struct py_abi *abi, uint64_t dict, uint32_t max,
 		    const char *name, uint64_t *ret_value);

@@ -65,6 +65,7 @@ static const struct {
 	[FRAME_ROOT] = { 'r', NULL },
 	[FRAME_PROCESS] = { 'p', "process" },
 	[FRAME_THREAD] = { 't', "thread" },
+	[FRAME_TASK] = { 'k', "asyncio task" },
 	[FRAME_APP] = { 'a', "application" },
 	[FRAME_LIBRARY] = { 'l', "library" },
 	[FRAME_STDLIB] = { 's', "standard library" },

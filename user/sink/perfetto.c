@@ -372,7 +372,7 @@ static uint64_t stack_iid(struct trace *t, const struct report_node *leaf)
 	if (!fresh)
 		return iid;
 	for (node = leaf; node; node = node->parent)
-		depth += node->kind >= FRAME_APP;
+		depth += node->kind >= FRAME_TASK;
 	frames = calloc(depth + 1, sizeof(*frames));
 	if (!frames) {
 		t->err = -ENOMEM;
@@ -380,7 +380,7 @@ static uint64_t stack_iid(struct trace *t, const struct report_node *leaf)
 	}
 	at = depth;
 	for (node = leaf; node; node = node->parent)
-		if (node->kind >= FRAME_APP)
+		if (node->kind >= FRAME_TASK)
 			frames[--at] = frame_iid(t, node);
 	pb_uint(&t->msg, CALLSTACK_IID, iid);
 	for (at = 0; at < depth; at++)

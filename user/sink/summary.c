@@ -166,6 +166,27 @@ static void put_functions(struct page *page)
 	}
 }
 
+/* The rest, up to all samples, is of no task: the event loops' own, other threads'. */
+static void put_tasks(struct page *page)
+{
+	const struct report *report = page->report;
+	const struct report_self *task;
+	uint32_t i;
+
+	if (!report->task_cnt)
+		return;
+	fprintf(page->out, "\nTasks of asyncio, busiest first");
+	if (report->task_cnt > ROWS_MAX)
+		fprintf(page->out, " (%d of %" PRIu32 ")", ROWS_MAX, report->task_cnt);
+	fprintf(page->out, "\n%9s %7s  %s\n", counted(page), "of all", "name");
+	for (i = 0; i < report->task_cnt && i < ROWS_MAX; i++) {
+		task = &report->tasks[i];
+		put_cell(page, task->total);
+		fprintf(page->out, " %6.2f%%  %s\n", percent(page, task->total),
+			shown(page, task->func));
+	}
+}
+
 /* Where each thread's time went, all of it. */
 static void put_times(struct page *page)
 {
@@ -276,6 +297,7 @@ static int summary_write(const struct report *report, FILE *out)
 	put_overhead(&page);
 	if (report->samples) {
 		put_functions(&page);
+		put_tasks(&page);
 		if (report->unit == REPORT_NS)
 			put_times(&page);
 		else
