@@ -293,6 +293,18 @@ static void test_shared_tail(void **state)
 			 -ENOENT);
 }
 
+static void test_into_another(void **state)
+{
+	/* a: mov, and on into b, which the table leads to as well: jne; jmp * */
+	static const char code[] = MOV "\x75\x00" EXIT;
+	const uint64_t b[] = { TEXT + 3 };
+	struct group group = { .entry = { TEXT }, .cnt = 1, .foreign = b, .foreign_cnt = 1 };
+	struct choice choices[GROUP_MAX];
+
+	assert_int_equal(choose(CODE(code), &group, choices), 1);
+	assert_int_equal(choices[0].addr, TEXT);
+}
+
 static void test_falls_back(void **state)
 {
 	/* a special handler that gives up into the midst of the plain one, past what only that executes:
@@ -438,6 +450,7 @@ int main(void)
 		cmocka_unit_test(test_one_path),
 		cmocka_unit_test(test_loop),
 		cmocka_unit_test(test_shared_tail),
+		cmocka_unit_test(test_into_another),
 		cmocka_unit_test(test_falls_back),
 		cmocka_unit_test(test_called),
 		cmocka_unit_test(test_verify),
