@@ -106,7 +106,7 @@ static void fuzz_code(const uint8_t *data, size_t size)
 	}
 	if (cnt > 0 && covered != (1u << group.cnt) - 1)
 		abort();
-	handler_choose_exit(flow, entries, 16, 0x1000, size, entries[0], group.no_calls, choices);
+	handler_choose_exit(flow, entries, 16, 0x1000, size, group.no_calls, choices);
 	flow__free(flow);
 	free(code);
 }

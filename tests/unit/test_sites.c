@@ -332,6 +332,34 @@ static void test_called(void **state)
 	assert_int_equal(choose(CODE("\xeb\x00\x53\xc3"), &group, choices), -ENOENT);
 }
 
+static void test_ways_out(void **state)
+{
+	static const char code[] = "\x53\x75\x0f" EXIT /* the loop: push; jne refused; jmp * */
+		MOV "\xeb\x05"                         /* 5 a: mov; jmp out */
+		MOV EXIT                               /* 10 b: mov; jmp * */
+				   "\x74\x00\xc3"      /* 15 out: je; ret */
+				   "\x31\xc0\xc3"      /* 18 refused: xor; ret */
+				   "\xeb\xf8";         /* 21 c: jmp out */
+	const uint64_t entries[] = { TEXT + 5, TEXT + 10, TEXT + 21 };
+	struct elf_image image = { .cnt = 1 };
+	struct choice choices[GROUP_MAX];
+	struct flow *flow;
+	int i;
+
+	image.list[0] = (struct elf_segment){ TEXT, 0, sizeof(code) - 1, true, (uint8_t *)code };
+	flow = flow__new(&image);
+	assert_non_null(flow);
+	/* a's and c's ways are joined at out; whoever is refused never was in a handler */
+	assert_int_equal(handler_choose_exit(flow, entries, 3, TEXT, sizeof(code), false, choices),
+			 2);
+	for (i = 0; i < 2; i++)
+		assert_true(choices[i].addr == TEXT + 15 || choices[i].addr == TEXT + 18);
+	/* only b, which never leaves: the loop refuses, or stays */
+	assert_int_equal(handler_choose_exit(flow, entries + 1, 1, TEXT, 5, false, choices), 1);
+	assert_int_equal(choices[0].addr, TEXT + 18);
+	flow__free(flow);
+}
+
 /* --- may it be probed? --- */
 
 /* A page of code of its own: lea 1(%rdi,%rdi,2),%eax; ret. On other machines nothing is known of code. */
@@ -453,6 +481,7 @@ int main(void)
 		cmocka_unit_test(test_into_another),
 		cmocka_unit_test(test_falls_back),
 		cmocka_unit_test(test_called),
+		cmocka_unit_test(test_ways_out),
 		cmocka_unit_test(test_verify),
 	};
 

@@ -15,7 +15,7 @@
  *
  * In this graph (some dozens of instructions) each instruction is tried: which entries can reach it, and which
  * must pass it? Where these are the same, it is a candidate for just these entries. The cheapest candidates
- * that cover each entry once are the choice; exact cover of at most eight entries, by dynamic programming.
+ * that cover each entry once are the choice; exact cover of at most sixteen entries, by dynamic programming.
  */
 #include "python/handler.h"
 
@@ -26,6 +26,7 @@
 #define FOREIGN_MAX 400000 /* instructions; the loops seen so far have 20,000 to 60,000 */
 #define OWN_MAX     2048
 #define PADDING_MAX 16
+#define OPTIONS_MAX 256
 
 /* What a hit costs, roughly, beside others; the place in the handler decides between equals. Behind a
  * call a frame may be gone, which is worth a little. Per entry, for each execution is one hit. */
@@ -248,22 +249,17 @@ static void number(struct own *own)
 	}
 }
 
-struct cover {
-	uint64_t cost;
-	int32_t node;   /* the last one taken, */
-	uint32_t rest;  /* and what the others cover */
-	uint32_t takes; /* what it covers itself */
+/* The cheapest instruction that sees just these entries. */
+struct option {
+	uint32_t mask, cost;
+	int32_t node;
 };
 
-static int cover(struct own *own, struct choice *ret_choices)
+static int options(struct own *own, struct option options[static OPTIONS_MAX])
 {
-	struct cover best[1 << GROUP_MAX], *b;
-	uint32_t all = (1u << own->group->cnt) - 1, mask, m, cost;
-	int cnt = 0;
-	uint32_t i;
+	uint32_t mask, cost, i;
+	int k, cnt = 0;
 
-	for (m = 0; m <= all; m++)
-		best[m] = (struct cover){ .cost = m ? UINT64_MAX : 0, .node = -1 };
 	for (i = 0; i < own->nodes.cnt; i++) {
 		if (own->dropped[i] || !own->number[i])
 			continue;
@@ -271,30 +267,51 @@ static int cover(struct own *own, struct choice *ret_choices)
 		mask = cost == COST_NONE ? 0 : covers(own, i);
 		if (!mask)
 			continue;
-		/* the cheapest single instruction for just this set; they are joined below */
 		cost = cost * __builtin_popcount(mask) + COST_SITE;
-		if (cost < best[mask].cost)
-			best[mask] = (struct cover){ cost, i, 0, mask };
-	}
-	for (m = 1; m <= all; m++)
-		for (mask = (m - 1) & m; mask; mask = (mask - 1) & m) {
-			/* mask by one instruction, the rest of m by others */
-			b = &best[mask];
-			if (b->takes != mask || b->cost == UINT64_MAX ||
-			    best[m & ~mask].cost == UINT64_MAX ||
-			    b->cost + best[m & ~mask].cost >= best[m].cost)
-				continue;
-			best[m] = (struct cover){ b->cost + best[m & ~mask].cost, b->node,
-						  m & ~mask, mask };
-		}
-	if (best[all].cost == UINT64_MAX)
-		return -ENOENT;
-	for (m = all; m; m = b->rest) {
-		b = &best[m];
-		ret_choices[cnt++] = (struct choice){ own->nodes.list[b->node], b->takes,
-						      own->number[b->node], own->behind[b->node] };
+		for (k = 0; k < cnt && options[k].mask != mask; k++)
+			;
+		if (k == OPTIONS_MAX || (k < cnt && options[k].cost <= cost))
+			continue; /* one set of entries too many is one choice less, no wrong one */
+		options[k] = (struct option){ mask, cost, i };
+		cnt += k == cnt;
 	}
 	return cnt;
+}
+
+struct best {
+	uint64_t cost;
+	int32_t option; /* taken for the lowest entry; the rest is best for itself */
+};
+
+static int cover(struct own *own, struct choice *ret_choices)
+{
+	struct option opts[OPTIONS_MAX], *o;
+	uint32_t all = (1u << own->group->cnt) - 1, m;
+	struct best *best;
+	int k, opt_cnt, cnt = 0;
+
+	best = calloc((size_t)all + 1, sizeof(*best));
+	if (!best)
+		return -ENOMEM;
+	opt_cnt = options(own, opts);
+	for (m = 1; m <= all; m++) {
+		best[m] = (struct best){ .cost = UINT64_MAX, .option = -1 };
+		for (k = 0; k < opt_cnt; k++) {
+			o = &opts[k];
+			if (o->mask & ~m || !(o->mask & m & -m) ||
+			    best[m & ~o->mask].cost == UINT64_MAX ||
+			    o->cost + best[m & ~o->mask].cost >= best[m].cost)
+				continue;
+			best[m] = (struct best){ o->cost + best[m & ~o->mask].cost, k };
+		}
+	}
+	for (m = all; m && best[m].option >= 0; m &= ~o->mask) {
+		o = &opts[best[m].option];
+		ret_choices[cnt++] = (struct choice){ own->nodes.list[o->node], o->mask,
+						      own->number[o->node], own->behind[o->node] };
+	}
+	free(best);
+	return m ? -ENOENT : cnt;
 }
 
 static int own_init(struct own *own)

@@ -9,7 +9,7 @@
 
 #include "python/flow.h"
 
-#define GROUP_MAX 8
+#define GROUP_MAX 16
 
 struct group {
 	uint64_t entry[GROUP_MAX]; /* of the handlers; no two alike */
@@ -32,9 +32,10 @@ struct choice {
 int handler_choose(const struct flow *flow, const struct group *group,
 		   struct choice ret_choices[static GROUP_MAX]);
 
-/* The instruction that every way out of the evaluation loop passes, and nothing else. `loop`: the loop's
- * own entry, and the size of its symbol. 1 = found, or as above. */
+/* The same for the ways out of the evaluation loop's function, of which `entries` are all handlers, `loop` is
+ * its own entry, and loop_sz the size of its symbol. */
 int handler_choose_exit(const struct flow *flow, const uint64_t *entries, int cnt, uint64_t loop,
-			uint64_t loop_sz, uint64_t from, bool no_calls, struct choice *ret_choice);
+			uint64_t loop_sz, bool no_calls,
+			struct choice ret_choices[static GROUP_MAX]);
 
 #endif

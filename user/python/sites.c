@@ -222,19 +222,23 @@ static int function_find(struct work *w, const struct function *function, uint64
 
 static int exit_find(struct work *w)
 {
-	uint8_t number = w->table.row->number[OP_RETURN_VALUE];
-	struct choice choice;
-	struct site *site = NULL;
-	int cnt = -ENOENT;
+	struct choice choices[GROUP_MAX];
+	struct site *site;
+	int i, cnt = -ENOENT;
 
 	if (w->loop)
 		cnt = handler_choose_exit(w->flow, w->entries, w->entry_cnt, w->loop, w->loop_sz,
-					  w->table.entry[number], w->no_calls, &choice);
-	if (cnt == 1)
-		site = site_add(w, SITE_LEAVE, choice.addr);
-	if (site)
+					  w->no_calls, choices);
+	for (i = 0; i < cnt; i++) {
+		site = site_add(w, SITE_LEAVE, choices[i].addr);
+		if (!site) {
+			cnt = -ENOENT;
+			break;
+		}
 		name_add(site, "_PyEval_EvalFrameDefault");
-	else
+		site->behind_call = choices[i].behind_call;
+	}
+	if (cnt < 0)
 		w->sites->missing |= BIT(SITE_LEAVE);
 	return cnt == -ENOMEM ? -ENOMEM : 0;
 }
