@@ -100,14 +100,20 @@ static void misses(const struct sites *sites)
 		row("dear", "each yield: its handler has no instruction that the kernel emulates");
 	if (sites->minor >= 11)
 		row("misses",
-		    "begins by throw() and close(): they enter a generator without its RESUME");
-	if (sites->minor >= 11 && !(sites->minor >= 13 && has(sites, SITE_CLEAR)))
+		    "begins by throw() and close(), which only enter sees, among C's calls");
+	if (sites->minor >= 11 && !has(sites, SITE_CLEAR))
 		row("", "ends by exception: concluded from the thread's next hit");
 	if (sites->minor >= 13)
 		row("", "code that a JIT runs (off unless PYTHON_JIT=1): it passes no handler");
+	if (sites->minor >= 13 && has(sites, SITE_CLEAR))
+		row("note", "calls that the recursion limit refuses: hit by clear, not by begin");
 	if (sites->minor >= 12)
 		row("note",
-		    "under sys.settrace or sys.monitoring a code object's first begin is hit twice");
+		    "sys.settrace, sys.monitoring: a code object's first begin is hit twice");
+	if (sites->minor <= 10) {
+		row("note", "return, yield and exception are told apart by the frame, at each end");
+		row("", "calls that the recursion limit refuses have a begin and an end too");
+	}
 }
 
 static void safety(pid_t pid, const struct sites *sites)
