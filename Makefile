@@ -76,8 +76,8 @@ $(O)/peers.skel.h: $(O)/bpf/peers.bpf.o
 	$(Q)$(BPFTOOL) gen skeleton $(O)/peers.bpf.o name peers_bpf >$@
 $(O)/plain.skel.h: $(O)/plain.bpf.o
 	$(call msg,EMBED,$@)
-	$(Q)(echo 'static const unsigned char plain_object[] __attribute__((aligned(8))) = {'; \
-		xxd -i <$<; echo '};') >$@
+	$(Q)(echo 'static const unsigned char plain_object_gz[] = {'; gzip -9n <$< | xxd -i; echo '};'; \
+		echo "#define PLAIN_OBJECT_SIZE $$(wc -c <$<)") >$@
 
 # --- user side
 $(O)/user/%.o: user/%.c | $(SKEL)
@@ -106,7 +106,9 @@ $(O)/tests/unit/%: tests/unit/%.c $(O)/libuncoil.a
 	$(call msg,TEST,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) -Itests $(CFLAGS) $(WARN) $(TEST_LINK) -MMD -MP -o $@ $< \
-		$(O)/libuncoil.a -lcmocka $(LIBS)
+		$(O)/libuncoil.a -lcmocka $(TEST_LIBS) $(LIBS)
+# instructions are compared with those of a whole decoder, which the program does not have in it
+$(O)/tests/unit/test_insn: TEST_LIBS = -lZydis
 # the fuzzers' library: all of user/, compiled once to be fuzzed (make fuzz)
 FUZZ_FLAGS := -O1 -g -fno-sanitize-recover=all -fsanitize=address,undefined
 .PHONY: fuzz-programs
@@ -150,16 +152,17 @@ accuracy: uncoil ## are stacks and shares true? every Python, 20 minutes; root; 
 		$(if $(ONLY),--only $(ONLY))
 
 # --- housekeeping
-C_FILES = $(shell find bpf user tests -name '*.[ch]' ! -path user/python/table.h ! -path user/python/task_table.h ! -path tests/unit/lines_golden.h)
+C_FILES = $(shell find bpf user tests -name '*.[ch]' ! -path user/python/table.h ! -path user/python/task_table.h ! -path user/python/opcode_table.h ! -path tests/unit/lines_golden.h)
 fmt: ## format all C files
 	$(Q)clang-format -i $(C_FILES)
 fmt-check:
 	$(Q)clang-format --dry-run -Werror $(C_FILES)
 lint: ## clang-format, shellcheck, layers and style
 	$(Q)scripts/lint
-offsets: ## regenerate user/python/table.h, task_table.h from the Pythons at hand
+offsets: ## regenerate user/python/table.h, task_table.h, opcode_table.h from the Pythons at hand
 	$(Q)scripts/gen-offsets >$(O)/table.h && mv $(O)/table.h user/python/table.h
 	$(Q)scripts/gen-tasks >$(O)/task_table.h && mv $(O)/task_table.h user/python/task_table.h
+	$(Q)scripts/gen-opcodes >$(O)/opcode_table.h && mv $(O)/opcode_table.h user/python/opcode_table.h
 vmlinux: ## regenerate vmlinux/ for this architecture from the running kernel's BTF
 	$(Q)scripts/gen-vmlinux >$(O)/vmlinux.h && mv $(O)/vmlinux.h vmlinux/$(ARCH)/vmlinux.h
 install: uncoil ## install to $(PREFIX)

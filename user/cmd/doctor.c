@@ -27,6 +27,7 @@
 #include "base/secret.h"
 #include "base/text.h"
 #include "cmd/cmd.h"
+#include "cmd/plan.h"
 #include "model/overhead.h"
 #include "os/feature.h"
 #include "os/proc.h"
@@ -280,6 +281,7 @@ static void python(struct doctor *d, pid_t pid)
 	printf("    %-26s %#" PRIx64 "\n    %-26s %#" PRIx64 "\n", "_PyRuntime at", found.runtime,
 	       "PyCode_Type at", found.code_type);
 	layout_rows(&layout);
+	plan_print(pid, &found);
 }
 
 static void process(struct doctor *d, pid_t pid)

@@ -16,9 +16,11 @@
 #define PAGE_MASK     4095ULL
 
 #if defined(__x86_64__)
-#define ELF_MACHINE EM_X86_64
+#define ELF_MACHINE  EM_X86_64
+#define ELF_RELATIVE R_X86_64_RELATIVE
 #elif defined(__aarch64__)
-#define ELF_MACHINE EM_AARCH64
+#define ELF_MACHINE  EM_AARCH64
+#define ELF_RELATIVE R_AARCH64_RELATIVE
 #endif
 
 struct elf {
@@ -136,7 +138,7 @@ int elf__symbols(struct elf *elf, struct elf_symbol *symbols, int cnt)
 	return found;
 }
 
-int elf__segments(struct elf *elf, struct elf_segment *segments, int max)
+int elf__segments(struct elf *elf, struct elf_load *segments, int max)
 {
 	GElf_Phdr phdr;
 	size_t i, cnt = 0;
@@ -149,16 +151,15 @@ int elf__segments(struct elf *elf, struct elf_segment *segments, int max)
 			continue;
 		if (found == max)
 			return -E2BIG;
-		segments[found++] =
-			(struct elf_segment){ phdr.p_offset, phdr.p_filesz, phdr.p_vaddr };
+		segments[found++] = (struct elf_load){ phdr.p_offset, phdr.p_filesz, phdr.p_vaddr };
 	}
 	return found;
 }
 
-int elf_bias(const struct elf_segment *segments, int cnt, uint64_t start, uint64_t offset,
+int elf_bias(const struct elf_load *segments, int cnt, uint64_t start, uint64_t offset,
 	     uint64_t *ret_bias)
 {
-	const struct elf_segment *s;
+	const struct elf_load *s;
 	bool found = false;
 
 	for (s = segments; s < segments + cnt; s++) {
@@ -174,26 +175,141 @@ int elf_bias(const struct elf_segment *segments, int cnt, uint64_t start, uint64
 	return found ? 0 : -EINVAL;
 }
 
-int elf__section(struct elf *elf, const char *name, struct buf *out)
+static Elf_Scn *section_find(struct elf *elf, const char *name, GElf_Shdr *ret_shdr)
 {
 	size_t names;
 	const char *text;
 	Elf_Scn *scn = NULL;
-	Elf_Data *data;
-	GElf_Shdr shdr;
 
 	if (elf_getshdrstrndx(elf->handle, &names) || !strings_fit(elf, names))
-		return -ENOENT;
+		return NULL;
 	while ((scn = elf_nextscn(elf->handle, scn))) {
-		if (!gelf_getshdr(scn, &shdr) || shdr.sh_type == SHT_NOBITS)
+		if (!gelf_getshdr(scn, ret_shdr) || ret_shdr->sh_type == SHT_NOBITS)
 			continue;
-		text = elf_strptr(elf->handle, names, shdr.sh_name);
-		if (!text || strcmp(text, name) != 0)
+		text = elf_strptr(elf->handle, names, ret_shdr->sh_name);
+		if (text && !strcmp(text, name))
+			return scn;
+	}
+	return NULL;
+}
+
+int elf__section(struct elf *elf, const char *name, struct buf *out)
+{
+	GElf_Shdr shdr;
+	Elf_Scn *scn = section_find(elf, name, &shdr);
+	Elf_Data *data;
+
+	if (!scn)
+		return -ENOENT;
+	if (shdr.sh_size > out->max)
+		return -E2BIG;
+	data = elf_getdata(scn, NULL);
+	return data && data->d_buf ? buf_add(out, data->d_buf, data->d_size) : -EINVAL;
+}
+
+int elf__section_addr(struct elf *elf, const char *name, uint64_t *ret_addr)
+{
+	GElf_Shdr shdr;
+
+	if (!section_find(elf, name, &shdr))
+		return -ENOENT;
+	*ret_addr = shdr.sh_addr;
+	return 0;
+}
+
+static int segment_read(struct elf *elf, const GElf_Phdr *phdr, struct elf_segment *segment)
+{
+	size_t got = 0;
+	ssize_t len;
+
+	segment->data = malloc(phdr->p_filesz);
+	if (!segment->data)
+		return -ENOMEM;
+	while (got < phdr->p_filesz) {
+		len = pread(elf->fd, segment->data + got, phdr->p_filesz - got,
+			    phdr->p_offset + got);
+		if (len < 0 && errno == EINTR)
 			continue;
-		if (shdr.sh_size > out->max)
+		if (len < 0)
+			return -errno;
+		if (len == 0)
+			return -EINVAL;
+		got += len;
+	}
+	*segment = (struct elf_segment){ phdr->p_vaddr, phdr->p_offset, phdr->p_filesz,
+					 phdr->p_flags & PF_X, segment->data };
+	return 0;
+}
+
+int elf__load(struct elf *elf, uint64_t max, struct elf_image *ret_image)
+{
+	GElf_Phdr phdr;
+	size_t i, cnt = 0;
+	int err;
+
+	*ret_image = (struct elf_image){};
+	if (elf_getphdrnum(elf->handle, &cnt))
+		return -EINVAL;
+	for (i = 0; i < cnt; i++) {
+		if (!gelf_getphdr(elf->handle, i, &phdr))
+			return -EINVAL;
+		if (phdr.p_type != PT_LOAD || !phdr.p_filesz)
+			continue;
+		if (ret_image->cnt == ELF_SEGMENTS_MAX || phdr.p_filesz > max)
+			return -E2BIG;
+		/* neither the addresses nor the offsets may wrap: whoever reads them adds */
+		if (phdr.p_vaddr > UINT64_MAX / 2 || phdr.p_offset > INT64_MAX / 2)
+			return -EINVAL;
+		max -= phdr.p_filesz;
+		err = segment_read(elf, &phdr, &ret_image->list[ret_image->cnt++]);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+void elf_image_done(struct elf_image *image)
+{
+	int i;
+
+	for (i = 0; i < image->cnt; i++)
+		free(image->list[i].data);
+	image->cnt = 0;
+}
+
+const struct elf_segment *elf_image_find(const struct elf_image *image, uint64_t vaddr)
+{
+	const struct elf_segment *segment;
+	int i;
+
+	for (i = 0; i < image->cnt; i++) {
+		segment = &image->list[i];
+		if (vaddr >= segment->vaddr && vaddr - segment->vaddr < segment->size)
+			return segment;
+	}
+	return NULL;
+}
+
+int elf__relative_each(struct elf *elf, int (*fn)(void *ctx, uint64_t place, uint64_t addend),
+		       void *ctx)
+{
+	Elf_Scn *scn = NULL;
+	Elf_Data *data;
+	GElf_Shdr shdr;
+	GElf_Rela rela;
+	size_t i;
+	int err = 0;
+
+	while (!err && (scn = elf_nextscn(elf->handle, scn))) {
+		if (!gelf_getshdr(scn, &shdr) || shdr.sh_type != SHT_RELA)
+			continue;
+		if (shdr.sh_size > ELF_TABLE_MAX)
 			return -E2BIG;
 		data = elf_getdata(scn, NULL);
-		return data && data->d_buf ? buf_add(out, data->d_buf, data->d_size) : -EINVAL;
+		for (i = 0; data && !err && i < data->d_size / sizeof(Elf64_Rela); i++)
+			if (gelf_getrela(data, i, &rela) &&
+			    GELF_R_TYPE(rela.r_info) == ELF_RELATIVE)
+				err = fn(ctx, rela.r_offset, rela.r_addend);
 	}
-	return -ENOENT;
+	return err;
 }

@@ -95,6 +95,27 @@ out:
 	return err == -ENOENT ? -ESRCH : err;
 }
 
+int proc_status_line(pid_t tid, const char *name, char *ret_text, size_t size)
+{
+	const char *line;
+	char key[64];
+	struct buf text;
+	int err;
+
+	snprintf(key, sizeof(key), "\n%s:\t", name);
+	buf_init(&text, 65536);
+	err = proc_slurp(tid, "status", &text);
+	line = err ? NULL : strstr(buf_text(&text), key);
+	if (line) {
+		line += strlen(key);
+		snprintf(ret_text, size, "%.*s", (int)strcspn(line, "\n"), line);
+	} else if (!err) {
+		err = -ENOENT;
+	}
+	buf_done(&text);
+	return err;
+}
+
 bool proc_alive(pid_t pid)
 {
 	struct proc_stat stat;
@@ -191,7 +212,9 @@ static int map_parse(char *line, struct proc_map *ret_map)
 	    !at)
 		return -EINVAL;
 	ret_map->dev = makedev(major, minor);
+	ret_map->is_write = perms[1] == 'w';
 	ret_map->is_exec = perms[2] == 'x';
+	ret_map->is_private = perms[3] == 'p';
 	ret_map->path = line + at;
 	return 0;
 }

@@ -17,6 +17,10 @@ struct proc_stat {
 	char comm[64];
 };
 
+/* The rest of the line "Name:\t..." in the status of a process or thread, cut to size; -ENOENT: no such
+ * line. */
+int proc_status_line(pid_t tid, const char *name, char *ret_text, size_t size);
+
 /* -ESRCH: no such process. */
 int proc_stat_read(pid_t pid, struct proc_stat *ret_stat);
 
@@ -35,7 +39,7 @@ struct proc_map {
 	uint64_t start, end, offset; /* addresses; bytes into the file */
 	uint64_t dev;                /* makedev() of the file's filesystem */
 	uint64_t inode;              /* 0 = anonymous */
-	bool is_exec;
+	bool is_exec, is_write, is_private;
 	const char *path; /* as the kernel prints it, "" if none; valid during the call only */
 };
 

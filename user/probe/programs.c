@@ -7,11 +7,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <zlib.h>
 
 #include "base/err.h"
 #include "os/feature.h"
 #include "plain.skel.h"
 #include "uncoil.skel.h"
+
+#define WINDOW_GZIP (15 + 16) /* zlib.h, inflateInit2(): the largest window, and a gzip header */
 
 #define LOG_BEGIN "-- BEGIN PROG LOAD LOG --\n"
 #define LOG_END   "-- END PROG LOAD LOG --"
@@ -58,11 +61,36 @@ static int libbpf_says(enum libbpf_print_level level, const char *format, va_lis
 	return 0;
 }
 
+/* The object for kernels without bpf_loop(), which few are: it lies here packed. NULL: no memory. Kept
+ * to the end, since libbpf is free to look at it for as long as the skeleton lives. */
+static void *plain_unpack(void)
+{
+	static void *object;
+	z_stream z = { .next_in = (unsigned char *)plain_object_gz,
+		       .avail_in = sizeof(plain_object_gz),
+		       .avail_out = PLAIN_OBJECT_SIZE };
+	void *room;
+
+	if (object)
+		return object;
+	room = malloc(PLAIN_OBJECT_SIZE);
+	z.next_out = room;
+	if (room && inflateInit2(&z, WINDOW_GZIP) == Z_OK) {
+		if (inflate(&z, Z_FINISH) == Z_STREAM_END)
+			object = room;
+		inflateEnd(&z);
+	}
+	if (!object)
+		free(room);
+	return object;
+}
+
 /* The programs without bpf_loop() are another object with the same maps, knobs and programs
  * (bpf/emit.bpf.h): the same skeleton does for both. */
 struct uncoil_bpf *programs_open(void)
 {
 	struct uncoil_bpf *skel;
+	void *plain;
 	int err;
 
 	*refusal = '\0';
@@ -70,10 +98,11 @@ struct uncoil_bpf *programs_open(void)
 	if (feature_has(FEAT_LOOP))
 		return uncoil_bpf__open();
 	skel = calloc(1, sizeof(*skel));
-	err = skel ? uncoil_bpf__create_skeleton(skel) : -ENOMEM;
+	plain = plain_unpack();
+	err = skel && plain ? uncoil_bpf__create_skeleton(skel) : -ENOMEM;
 	if (!err) {
-		skel->skeleton->data = (void *)plain_object;
-		skel->skeleton->data_sz = sizeof(plain_object);
+		skel->skeleton->data = plain;
+		skel->skeleton->data_sz = PLAIN_OBJECT_SIZE;
 		err = bpf_object__open_skeleton(skel->skeleton, NULL);
 	}
 	if (!err)

@@ -51,7 +51,7 @@ struct py_image {
 	uint64_t symbols[PY_SYM_MAX]; /* as linked; 0: it has none */
 	uint32_t hex;                 /* of a file without Py_Version; 0: does not tell */
 	int segment_cnt;
-	struct elf_segment segments[PY_SEGMENTS_MAX];
+	struct elf_load segments[PY_SEGMENTS_MAX];
 };
 
 /* Files that were looked into, to be zeroed at first. When one of the two tables is full, both are
