@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from conftest import PYTHONS, TARGETS, cpu_ns, each_python, finish, stacks, uncoil, wait_for
+from conftest import PYTHONS, SYSTEM, TARGETS, cpu_ns, each_python, finish, stacks, uncoil, wait_for
 
 RATE = 1000
 FAMILY = TARGETS / "family.py"
@@ -149,3 +149,15 @@ def test_children_born_while_uncoil_attaches(elders, folder, recorder):
         counts[re.match(r"process (\d+)", frames[0].name)[1].encode()] += count
     assert all(counts[pid] >= 30 for pid in born), (counts, born)
     assert all(counts[pid] <= used[pid] * RATE * 1.05 + 5 for pid in born), (counts, used)
+
+
+def test_threads_that_start_later_in_a_child_that_exists(start, folder, recorder):
+    """The kernel swaps the timers of threads that take turns on a CPU: none of them is a second one."""
+    parent = start(SYSTEM, TARGETS / "heirs.py")
+    child = int(re.search(rb"ready (\d+)\n", parent.said(b"\n"))[1])
+    recording = recorder("-s", "-r", str(RATE), "-p", str(parent.pid), "-o", folder / "x.folded")
+    os.kill(child, signal.SIGUSR1)
+    result = finish(recording)
+    assert result.code == 0, result.err
+    assert "second timer" not in result.err
+    assert_near(stacks(folder / "x.folded").count("spin"), result, 4 * .15 * RATE)

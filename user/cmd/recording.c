@@ -225,10 +225,11 @@ static void watch(struct recording *r, int i, pid_t pid)
 
 static int child_adopt(struct recording *r, pid_t pid)
 {
+	bool followed = sampler__follows(r->sampler, pid);
 	struct err why = {};
 	int code;
 
-	if (!sampler__follows(r->sampler, pid)) {
+	if (!followed) {
 		if (r->image_cnt == SAMPLER_ROOTS_MAX)
 			return err_set(
 				&r->err, -E2BIG,
@@ -239,7 +240,8 @@ static int child_adopt(struct recording *r, pid_t pid)
 		if (code)
 			return code;
 	}
-	code = sampler__attach(r->sampler, pid, true, &why);
+	/* only one that was forked since the first timer can have a timer already */
+	code = sampler__attach(r->sampler, pid, followed, &why);
 	if (code && code != -ESRCH)
 		r->err = why;
 	return code == -ESRCH ? 0 : code;
