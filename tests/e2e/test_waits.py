@@ -4,10 +4,11 @@
 import collections
 import os
 import re
+import subprocess
 
 import pytest
 
-from conftest import SYSTEM, TARGETS, Stacks, each_python, stacks, uncoil
+from conftest import SYSTEM, TARGETS, Stacks, each_python, got, stacks, uncoil
 
 MODES = ["cpu", "wall", "offcpu", "gil"]
 
@@ -128,6 +129,20 @@ def test_gil_mode_sees_only_the_holder(target, folder, python):
     assert seen.count("hashes") < .05 * seen.total
     # one holder at a time: no more than one second in a second
     assert 5 < seen.total < 1.1 * 999 * 1.5
+
+
+@pytest.mark.parametrize("python", [got("free-threaded-3.14")])
+def test_gil_mode_needs_a_gil(target, assert_failed, folder, python):
+    spins = target("busy.py", python=python)
+    result = uncoil("record", "-g", "-d", ".2", "-p", str(spins.pid), "-o", folder / "x.folded")
+    assert_failed(result, str(spins.pid), "without a GIL", folder=folder)
+    result = uncoil("record", "-g", "-d", ".5", "-o", folder / "x.folded", "--", python,
+                    TARGETS / "busy.py", stdout=subprocess.DEVNULL)
+    assert result.code == 1 and "without a GIL" in result.err, result.err
+    with_gil = target("busy.py", python=python, env={"PYTHON_GIL": "1"})
+    result = uncoil("record", "-g", "-r", "999", "-d", ".3", "-p", str(with_gil.pid), "-o", folder / "x.folded")
+    assert result.code in (0, 3), result.err
+    assert stacks(folder / "x.folded").count("spin") > 5
 
 
 def test_threads_that_come_and_go(folder):

@@ -21,6 +21,7 @@
 #include "os/proc.h"
 #include "probe/sampler.h"
 #include "python/find.h"
+#include "python/gil.h"
 #include "python/mem.h"
 #include "python/threads.h"
 
@@ -58,6 +59,7 @@ struct live {
 struct answers {
 	struct sampler *sampler;
 	struct profile *profile;
+	bool need_gil; /* only threads that hold it are sampled */
 	record_put_fn put;
 	void *ctx;
 	struct live *lives;
@@ -75,8 +77,8 @@ static uint64_t now_ns(void)
 	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
 }
 
-struct answers *answers__new(struct sampler *sampler, struct profile *profile, record_put_fn put,
-			     void *ctx)
+struct answers *answers__new(struct sampler *sampler, struct profile *profile, bool need_gil,
+			     record_put_fn put, void *ctx)
 {
 	struct answers *a = calloc(1, sizeof(*a));
 
@@ -84,6 +86,7 @@ struct answers *answers__new(struct sampler *sampler, struct profile *profile, r
 		return NULL;
 	a->sampler = sampler;
 	a->profile = profile;
+	a->need_gil = need_gil;
 	a->put = put;
 	a->ctx = ctx;
 	return a;
@@ -220,6 +223,26 @@ static int live_follow(struct answers *a, struct live *live, bool replace, struc
 	return 0;
 }
 
+/* -ENOTSUP if the interpreter has no GIL whose holder could be sampled; -EAGAIN if that is not known yet. */
+static int gil_require(struct live *live, struct err *err)
+{
+	const struct py_abi *abi = &live->layout.abi;
+	char version[24];
+	struct gil gil;
+
+	if (abi->build != PY_BUILD_FREE_THREADED)
+		return 0; /* there is one, always */
+	if (!live->proof.interp ||
+	    !gil_read(&live->mem.mem, abi, live->py.runtime, live->proof.interp, &gil))
+		return -EAGAIN;
+	if (!gil.off)
+		return 0;
+	return err_set(err, -ENOTSUP,
+		       "process %d runs CPython %s without a GIL (free-threaded): --mode gil has "
+		       "nothing to show of it; use cpu or wall",
+		       live->pid, python_version(live->py.hex, version));
+}
+
 /* Looks for an interpreter in the image's process and, if there is one, tells the kernel side. */
 static int live_look(struct answers *a, struct live *live, bool replace, struct err *err)
 {
@@ -237,7 +260,9 @@ static int live_look(struct answers *a, struct live *live, bool replace, struct 
 	if (code && code != -EAGAIN)
 		return code;
 	live->proved = !code;
-	code = live_follow(a, live, replace, err);
+	code = a->need_gil ? gil_require(live, err) : 0;
+	if (!code)
+		code = live_follow(a, live, replace, err);
 	if (code)
 		return code;
 	live->found = true;

@@ -356,7 +356,8 @@ int recording_start(struct recording *r)
 			return err_set(&r->err, -ENOMEM, "out of memory");
 	}
 	if (r->profile && r->sampler)
-		r->answers = answers__new(r->sampler, r->profile, take_record, r);
+		r->answers =
+			answers__new(r->sampler, r->profile, options.holder_only, take_record, r);
 	if (!r->answers)
 		return err_set(&r->err, -ENOMEM, "out of memory");
 	code = recording_begin(r);

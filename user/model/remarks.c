@@ -200,8 +200,8 @@ static void remarks_of_rest(struct remarks *r)
 		not_read += thread->not_read && !thread->name;
 	remark(r, not_read, "threads whose names were not read (out of time)", false);
 	came = s->stat[STAT_SAMPLES] + s->stat[STAT_EXITING] + s->stat[STAT_DUPLICATE_TIMER] +
-	       s->stat[STAT_DROP_THREADS_FULL] + s->stat[STAT_DROP_RING_THREAD] +
-	       s->stat[STAT_DROP_SCRATCH];
+	       s->stat[STAT_NOT_HOLDER] + s->stat[STAT_DROP_THREADS_FULL] +
+	       s->stat[STAT_DROP_RING_THREAD] + s->stat[STAT_DROP_SCRATCH];
 	if (filtered * 100 > (s->stat[STAT_SAMPLES] + filtered) * FILTERED_SAID_PERCENT)
 		remark(r, filtered, "ticks of a second timer on one thread, filtered", false);
 	if (s->ticks_expected > came + s->ticks_slack)
