@@ -45,6 +45,8 @@ struct sampler {
 	/* the current sampler__consume()'s */
 	int (*fn)(void *ctx, void *data, size_t len);
 	void *ctx;
+	uint64_t begin_ns, end_at_ns;
+	bool more;
 };
 
 static int libbpf_silent(enum libbpf_print_level level, const char *format, va_list args)
@@ -76,11 +78,27 @@ static void limits_raise(void)
 	}
 }
 
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
+}
+
+/* libbpf goes on until the ring is empty, which it never is while events come faster than they are
+ * taken. A negative return is its only end before; this event counts as taken even so (libbpf 1.1 to
+ * 1.5, ringbuf_process_ring). */
 static int on_event(void *ctx, void *data, size_t len)
 {
+	const struct ev_hdr *hdr = data;
 	struct sampler *s = ctx;
+	int err = s->fn ? s->fn(s->ctx, data, len) : 0;
 
-	return s->fn ? s->fn(s->ctx, data, len) : 0;
+	if (err < 0)
+		return err;
+	s->more = hdr->ts_ns > s->begin_ns || now_ns() > s->end_at_ns;
+	return s->more ? -ECANCELED : 0;
 }
 
 /* The kernel side's own serials of CPU 0 begin behind those that are kept for user space. */
@@ -162,14 +180,6 @@ int sampler__follow(struct sampler *s, pid_t pid, uint32_t image, const struct p
 		fresh.cfg = *cfg;
 	}
 	return bpf_map_update_elem(fd, &tgid, &fresh, replace ? BPF_EXIST : BPF_ANY) ? -errno : 0;
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
 }
 
 /* /proc/TID/schedstat (Documentation/scheduler/sched-stats.rst): se.sum_exec_runtime and
@@ -360,16 +370,22 @@ int sampler__fd(const struct sampler *s)
 	return ring_buffer__epoll_fd(s->ring);
 }
 
-int sampler__consume(struct sampler *s, int (*fn)(void *ctx, void *data, size_t len), void *ctx)
+int sampler__consume(struct sampler *s, uint64_t patience_ns,
+		     int (*fn)(void *ctx, void *data, size_t len), void *ctx)
 {
 	int err;
 
 	s->fn = fn;
 	s->ctx = ctx;
+	s->begin_ns = now_ns();
+	s->end_at_ns = patience_ns ? s->begin_ns + patience_ns : UINT64_MAX;
+	s->more = false;
 	/* takes back the wake-up, if there was one; most events come without: look in any case */
 	err = ring_buffer__poll(s->ring, 0);
 	if (err >= 0 || err == -EINTR)
 		err = ring_buffer__consume(s->ring);
+	if (s->more)
+		return 1;
 	return err < 0 ? err : 0;
 }
 

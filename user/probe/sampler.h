@@ -68,9 +68,11 @@ void sampler__stop(struct sampler *s); /* timers off; what came before stays to 
  * seen, or the ring is a quarter full. */
 int sampler__fd(const struct sampler *s);
 
-/* Gives every event in the ring to fn (aligned to 8, unchecked) until it returns negative (returned).
- * 0, also when a signal came. */
-int sampler__consume(struct sampler *s, int (*fn)(void *ctx, void *data, size_t len), void *ctx);
+/* Gives every event that is in the ring now to fn (aligned to 8, unchecked) until it returns negative
+ * (returned); what comes meanwhile, mostly next time. With patience_ns, not for longer than that.
+ * 0, also when a signal came; 1: there is more. */
+int sampler__consume(struct sampler *s, uint64_t patience_ns,
+		     int (*fn)(void *ctx, void *data, size_t len), void *ctx);
 
 /* Makes the kernel side count into the other of its two tables, and waits until the ticks that may
  * still use this one are over. Every stack counted so far is in the ring then: read that before
