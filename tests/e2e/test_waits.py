@@ -4,11 +4,13 @@
 import collections
 import os
 import re
+import struct
 import subprocess
 
 import pytest
 
 from conftest import SYSTEM, TARGETS, Stacks, each_python, got, stacks, uncoil
+from test_journal import RING, TIMES, records
 
 MODES = ["cpu", "wall", "offcpu", "gil"]
 
@@ -185,3 +187,30 @@ def test_timelines_are_of_cpu_time(busy, assert_failed, folder, mode):
 def test_no_such_mode(busy, assert_failed, folder):
     result = uncoil("record", "--mode", "of\x1bcpu", "-p", str(busy.pid), "-o", folder / "x.svg")
     assert_failed(result, "there is no mode", "cpu, wall, offcpu, gil", code=2, folder=folder)
+
+
+EV_THREAD, EV_TIMES = 3, 7
+
+
+def events(journal):
+    """(kind, serial) of each event, and serials that a record at the end gives the times of."""
+    seen = []
+    for _, kind, data in records(journal):
+        if kind == RING:
+            seen.append((struct.unpack_from("<H", data)[0], struct.unpack_from("<I", data, 28)[0]))
+        elif kind == TIMES:
+            seen.append((EV_TIMES, struct.unpack_from("<I", data)[0]))
+    return seen
+
+
+def test_threads_that_end_with_the_recording(target, folder):
+    """Each thread's times come, from its own end or from the recording's: also if it ends between the
+    last switch that counts and the moment when nothing is listened to any more."""
+    brief = target("brief.py", "800")
+    result = uncoil("record", "--mode", "wall", "-d", ".4", "-p", str(brief.pid), "-o", folder / "x.uncoil")
+    assert result.code in (0, 3), result.err
+    seen = events((folder / "x.uncoil").read_bytes())
+    threads = {serial for kind, serial in seen if kind == EV_THREAD}
+    timed = {serial for kind, serial in seen if kind == EV_TIMES}
+    assert len(threads) > 820
+    assert not threads - timed

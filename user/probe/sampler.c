@@ -347,8 +347,9 @@ void sampler__stop(struct sampler *s)
 	int i;
 
 	if (s->skel && s->skel->bss) {
-		s->skel->bss->ready = 0;
 		s->end_ns = now_ns();
+		s->skel->bss->end_ns = s->end_ns;
+		__atomic_store_n(&s->skel->bss->ready, 0, __ATOMIC_SEQ_CST);
 	}
 	for (i = 0; i < s->timer_cnt; i++)
 		ioctl(s->timers[i].fd, PERF_EVENT_IOC_DISABLE, 0);
