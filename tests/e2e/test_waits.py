@@ -214,3 +214,22 @@ def test_threads_that_end_with_the_recording(target, folder):
     timed = {serial for kind, serial in seen if kind == EV_TIMES}
     assert len(threads) > 820
     assert not threads - timed
+
+
+EXECS = """
+import os, sys, time
+end = time.thread_time() + .25
+while time.thread_time() < end: pass
+if len(sys.argv) > 1: os.execv(sys.executable, [sys.executable, "-c", *sys.argv[1:]])
+"""
+
+
+@pytest.mark.parametrize("lives_on", [False, True], ids=["ends", "lives on"])
+def test_time_before_an_exec_is_not_counted_again(folder, lives_on):
+    """Also where no switch comes between the exec and the end: a thread of a real-time policy that
+    computes is hardly ever switched away from."""
+    result = uncoil("record", "--mode", "wall", "-i", *(["-d", ".6"] if lives_on else []), "-o", folder / "x.folded",
+                    "--", "chrt", "-f", "1", SYSTEM, "-c", EXECS, EXECS.replace(".25", ".7" if lives_on else ".25"))
+    assert result.code in (0, 3), result.err
+    lasted = float(re.search(r"in ([\d.]+) s", result.err)[1])
+    assert .3e6 < stacks(folder / "x.folded").total < 1.1e6 * lasted, (lasted, result.err)

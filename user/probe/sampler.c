@@ -174,6 +174,7 @@ int sampler__follow(struct sampler *s, pid_t pid, uint32_t image, const struct p
 			return -errno;
 		if (proc.image != image)
 			return -ESTALE;
+		fresh.since_ns = proc.since_ns;
 	}
 	if (cfg) {
 		fresh.state = PROC_PYTHON;
@@ -447,6 +448,22 @@ out:
 	return err;
 }
 
+/* When the time of an image's threads begins that have not been switched yet. */
+static uint64_t image_since(const struct sampler *s, uint32_t image)
+{
+	int fd = bpf_map__fd(s->skel->maps.procs);
+	uint32_t left = 4 * bpf_map__max_entries(s->skel->maps.procs), tgid, *prev = NULL;
+	uint64_t start = s->skel->bss->start_ns;
+	struct proc proc;
+
+	while (left-- && !bpf_map_get_next_key(fd, prev, &tgid)) {
+		prev = &tgid;
+		if (!bpf_map_lookup_elem(fd, &tgid, &proc) && proc.image == image)
+			return proc.since_ns > start ? proc.since_ns : start;
+	}
+	return start;
+}
+
 /* The rest of one thread, as if it were switched now. What it still waits for may be the run queue
  * too; that shows only when it runs again. */
 static int thread_finish(struct sampler *s, pid_t tid, struct thread_seen *thread,
@@ -455,8 +472,7 @@ static int thread_finish(struct sampler *s, pid_t tid, struct thread_seen *threa
 			 void *ctx)
 {
 	struct count_key key = { .thread = thread->serial, .image = thread->image };
-	uint64_t since = thread->since_ns > s->skel->bss->start_ns ? thread->since_ns
-								   : s->skel->bss->start_ns;
+	uint64_t since = thread->since_ns ?: image_since(s, thread->image);
 	uint64_t end = s->end_ns ? s->end_ns : now_ns();
 	uint64_t rest = end > since ? end - since : 0, runq, exec, delay;
 	bool known = sampler__task_times(tid, &exec, &delay);
