@@ -229,6 +229,7 @@ static void watch(struct recording *r, int i, pid_t pid)
 static int child_adopt(struct recording *r, pid_t pid)
 {
 	bool followed = sampler__follows(r->sampler, pid);
+	uint32_t image = 0;
 	struct err why = {};
 	int code;
 
@@ -239,7 +240,8 @@ static int child_adopt(struct recording *r, pid_t pid)
 				"there are more than %d processes and children; give fewer -p, "
 				"or leave -s out",
 				SAMPLER_ROOTS_MAX);
-		code = answers__child(r->answers, ++r->image_cnt, pid);
+		image = ++r->image_cnt;
+		code = answers__child(r->answers, image, pid);
 		if (code)
 			return code;
 	}
@@ -247,6 +249,8 @@ static int child_adopt(struct recording *r, pid_t pid)
 	code = sampler__attach(r->sampler, pid, followed, &why);
 	if (code && code != -ESRCH)
 		r->err = why;
+	if (!followed && !proc_alive(pid))
+		sampler__forget(r->sampler, pid, image);
 	return code == -ESRCH ? 0 : code;
 }
 

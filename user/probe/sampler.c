@@ -183,6 +183,16 @@ int sampler__follow(struct sampler *s, pid_t pid, uint32_t image, const struct p
 	return bpf_map_update_elem(fd, &tgid, &fresh, replace ? BPF_EXIST : BPF_ANY) ? -errno : 0;
 }
 
+void sampler__forget(struct sampler *s, pid_t pid, uint32_t image)
+{
+	int fd = bpf_map__fd(s->skel->maps.procs);
+	uint32_t tgid = pid;
+	struct proc proc;
+
+	if (!bpf_map_lookup_elem(fd, &tgid, &proc) && proc.image == image)
+		bpf_map_delete_elem(fd, &tgid);
+}
+
 /* /proc/TID/schedstat (Documentation/scheduler/sched-stats.rst): se.sum_exec_runtime and
  * sched_info.run_delay, as the kernel side reads them. */
 bool sampler__task_times(pid_t tid, uint64_t *ret_exec_ns, uint64_t *ret_run_delay)

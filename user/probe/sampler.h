@@ -44,6 +44,10 @@ int sampler__load(struct sampler *s, struct err *err);
 int sampler__follow(struct sampler *s, pid_t pid, uint32_t image, const struct py_cfg *cfg,
 		    bool replace);
 
+/* Follows it no longer, if it is still that image: it had ended before it was followed, so that the
+ * kernel side will not see its end, and its pid may become another's. */
+void sampler__forget(struct sampler *s, pid_t pid, uint32_t image);
+
 /* Is this process followed: by sampler__follow(), or because a followed one forked it? */
 bool sampler__follows(const struct sampler *s, pid_t pid);
 
