@@ -48,15 +48,18 @@ static __always_inline struct thread_seen *thread_get(struct task_struct *task, 
 	fresh.image = image;
 	fresh.serial = serial_next(&here->threads);
 	fresh.thread_id = task_thread_id(task);
-	if (thread_tell(&fresh, task, tgid, tid)) {
-		stat_add(STAT_DROP_RING_THREAD);
-		return NULL;
-	}
+	/* first the entry, then the word of it: where there is no room, each tick would be a word */
 	if (bpf_map_update_elem(&threads, &tid, &fresh, BPF_ANY)) {
 		stat_add(STAT_DROP_THREADS_FULL);
 		return NULL;
 	}
-	return bpf_map_lookup_elem(&threads, &tid);
+	thread = bpf_map_lookup_elem(&threads, &tid);
+	if (thread && thread_tell(thread, task, tgid, tid)) {
+		bpf_map_delete_elem(&threads, &tid);
+		stat_add(STAT_DROP_RING_THREAD);
+		return NULL;
+	}
+	return thread;
 }
 
 /* Copies one part of a code object behind the others; returns its length, 0 if it can't be read. */

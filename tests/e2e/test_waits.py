@@ -2,14 +2,17 @@
 """Off-CPU time: where threads wait, for what and how long, and that nothing of it is missing."""
 
 import collections
+import ctypes
+import errno
 import os
 import re
+import signal
 import struct
 import subprocess
 
 import pytest
 
-from conftest import SYSTEM, TARGETS, Stacks, each_python, got, stacks, uncoil
+from conftest import SYSTEM, TARGETS, Stacks, each_python, finish, got, maps, stacks, uncoil
 from test_journal import RING, TIMES, records
 
 MODES = ["cpu", "wall", "offcpu", "gil"]
@@ -233,3 +236,51 @@ def test_time_before_an_exec_is_not_counted_again(folder, lives_on):
     assert result.code in (0, 3), result.err
     lasted = float(re.search(r"in ([\d.]+) s", result.err)[1])
     assert .3e6 < stacks(folder / "x.folded").total < 1.1e6 * lasted, (lasted, result.err)
+
+
+def map_fill(number, keys):
+    """Zero entries with these 32-bit keys into the BPF hash map of this id, until it is full."""
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def bpf(command, attr):
+        attr = ctypes.create_string_buffer(attr, 128)
+        return libc.syscall(321, command, attr, 128)
+
+    fd = bpf(14, struct.pack("<I", int(number)))  # BPF_MAP_GET_FD_BY_ID
+    assert fd >= 0
+    value = ctypes.create_string_buffer(4096)
+    for number in keys:
+        key = ctypes.c_uint32(number)
+        # BPF_MAP_UPDATE_ELEM
+        if bpf(2, struct.pack("<IIQQQ", fd, 0, ctypes.addressof(key), ctypes.addressof(value), 0)) < 0:
+            assert ctypes.get_errno() == errno.E2BIG
+            break
+    os.close(fd)
+
+
+POOL = """
+import signal, threading, time
+def naps():
+    for _ in range(100): time.sleep(.001)
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+print("ready", flush=True)
+signal.sigwait([signal.SIGUSR1])
+threads = [threading.Thread(target=naps) for _ in range(10)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+"""
+
+
+def test_no_room_for_another_thread(start, recorder, folder):
+    """A thread that the table has no room for is lost, and counted; it does not fill the ring."""
+    pool = start(SYSTEM, "-c", POOL)
+    pool.said(b"ready")
+    recording = recorder("--mode", "wall", "-p", str(pool.pid), "-o", folder / "x.uncoil")
+    map_fill(maps(recording)["threads"], range(1 << 30, (1 << 30) + 20000))
+    pool.send_signal(signal.SIGUSR1)
+    result = finish(recording)
+    assert result.code == 3
+    lost = int(re.search(r"(\d+) samples lost: the table of threads was full", result.err)[1])
+    assert lost > 500
+    told = [serial for kind, serial in events((folder / "x.uncoil").read_bytes()) if kind == EV_THREAD]
+    assert len(told) < 10, (told, result.err)
