@@ -221,6 +221,17 @@ static __always_inline void tick_ship(struct scratch *s)
 	bpf_ringbuf_output(&ring, &ev, sizeof(ev), wake_flags());
 }
 
+/* A stack that had no room takes with it the sample that it was of, or the wait that begins. */
+static __always_inline void stack_drop(__u64 count, enum stat_id stat)
+{
+	if (count) {
+		stat_add(stat);
+	} else {
+		stat_add(STAT_WAITS);
+		stat_add(STAT_DROP_WAITS);
+	}
+}
+
 /* Adds `count` to the stack in s under its thread; ships what user space has not seen. Returns
  * 0, or not 0: it is not in the table (counted), or not all of it is shipped yet. */
 static __always_inline int stack_count(struct scratch *s, void *counts, __u64 count)
@@ -240,13 +251,13 @@ static __always_inline int stack_count(struct scratch *s, void *counts, __u64 co
 		return val->pending;
 	}
 	if (bpf_map_update_elem(counts, &key, &fresh, BPF_NOEXIST)) {
-		stat_add(STAT_DROP_COUNTS_FULL);
+		stack_drop(count, STAT_DROP_COUNTS_FULL);
 		return -EINVAL;
 	}
 	if (stack_ship(s)) {
 		/* a count without its stack would mean nothing: take it back */
 		bpf_map_delete_elem(counts, &key);
-		stat_add(STAT_DROP_RING_FULL);
+		stack_drop(count, STAT_DROP_RING_FULL);
 		return -EINVAL;
 	}
 	if (count)

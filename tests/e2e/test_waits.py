@@ -12,7 +12,8 @@ import subprocess
 
 import pytest
 
-from conftest import SYSTEM, TARGETS, Stacks, each_python, finish, got, maps, stacks, uncoil
+from conftest import (SYSTEM, TARGETS, Stacks, cpu_ns, each_python, finish, got, maps, stacks, uncoil,
+                      wait_for)
 from test_journal import RING, TIMES, records
 
 MODES = ["cpu", "wall", "offcpu", "gil"]
@@ -284,3 +285,29 @@ def test_no_room_for_another_thread(start, recorder, folder):
     assert lost > 500
     told = [serial for kind, serial in events((folder / "x.uncoil").read_bytes()) if kind == EV_THREAD]
     assert len(told) < 10, (told, result.err)
+
+
+EVER_NEW_WAITS = """
+import time
+print("ready", flush=True)
+while True:
+    scope = {"sleep": time.sleep}
+    exec("def nap(): sleep(.0001)", scope)
+    scope["nap"]()
+"""
+
+
+def test_waits_whose_stacks_have_no_room(start, recorder, folder):
+    """They are told as waits, and there are no samples in this mode that could be lost."""
+    naps = start(SYSTEM, "-c", EVER_NEW_WAITS)
+    naps.said(b"ready")
+    recording = recorder("--mode", "offcpu", "--ring-size", "65536", "-p", str(naps.pid), "-o", folder / "x.folded")
+    recording.send_signal(signal.SIGSTOP)
+    used = cpu_ns(naps.pid)
+    wait_for(lambda: cpu_ns(naps.pid) > used + 30e6, "waits that nobody reads")
+    recording.send_signal(signal.SIGCONT)
+    recording.send_signal(signal.SIGINT)
+    result = finish(recording)
+    assert result.code == 3
+    assert re.search(r"^\d+ waits lost: the ring buffer ", result.err, re.M), result.err
+    assert "samples lost" not in result.err, result.err
