@@ -13,6 +13,7 @@
 #define PAGE          4096
 #define CODES_KEPT    256 /* checks remembered during one walk; a power of two */
 #define INTERPS_MAX   1024
+#define SHIMS_MAX     4 /* before the first frame */
 #define READS_MIN     2 /* of a thread that runs, to compare them */
 #define READS_MAX     64
 #define READS_RUNNING 6 /* as many times running, and it is not waited for any longer */
@@ -64,6 +65,37 @@ static pid_t pthread_tid(struct mem *mem, uint64_t thread_id)
 	return tid;
 }
 
+/* Does the chain that begins at this frame have more than shims of the C stack? */
+static bool has_frames(struct mem *mem, const struct py_cfg *cfg, uint64_t frame)
+{
+	uint8_t owner;
+	int i;
+
+	for (i = 0; frame && i < SHIMS_MAX && (cfg->flags & PY_CFG_FRAME_OWNER); i++)
+		if (mem_read(mem, frame + cfg->frame_owner, &owner, sizeof(owner)) ||
+		    owner < cfg->frame_owner_skip ||
+		    mem_u64(mem, frame + cfg->frame_previous, &frame))
+			return true;
+	return frame;
+}
+
+static enum stack_rank rank_of(struct mem *mem, const struct py_cfg *cfg, uint64_t tstate,
+			       uint64_t current)
+{
+	uint32_t status = 0;
+	uint64_t frame = 0;
+
+	if (cfg->tstate_active)
+		mem_u32(mem, tstate + cfg->tstate_status, &status);
+	if (tstate == current || status & cfg->tstate_active)
+		return STACK_RANK_CURRENT;
+	if (mem_u64(mem, tstate + cfg->tstate_frame, &frame) ||
+	    ((cfg->flags & PY_CFG_CFRAME) && frame &&
+	     mem_u64(mem, frame + cfg->cframe_current_frame, &frame)))
+		return STACK_RANK_IDLE;
+	return has_frames(mem, cfg, frame) ? STACK_RANK_FRAMES : STACK_RANK_IDLE;
+}
+
 static int thread_read(struct mem *mem, const struct py_abi *abi, const struct py_cfg *cfg,
 		       struct stack_thread *thread)
 {
@@ -88,8 +120,11 @@ int stack_threads(struct mem *mem, const struct py_abi *abi, const struct py_cfg
 {
 	struct stack_thread thread = {};
 	uint32_t interps = 0, cnt = 0;
+	uint64_t current = 0;
 	int err;
 
+	if (cfg->runtime_tstate_current)
+		mem_u64(mem, cfg->runtime + cfg->runtime_tstate_current, &current);
 	err = mem_u64(mem, cfg->runtime + cfg->runtime_interpreters_head, &thread.interp);
 	while (!err && thread.interp && interps++ < INTERPS_MAX) {
 		err = mem_u64(mem, thread.interp + cfg->interp_threads_head, &thread.tstate);
@@ -98,6 +133,7 @@ int stack_threads(struct mem *mem, const struct py_abi *abi, const struct py_cfg
 				return -E2BIG;
 			thread.ns_tid = 0;
 			err = thread_read(mem, abi, cfg, &thread);
+			thread.rank = rank_of(mem, cfg, thread.tstate, current);
 			if (!err)
 				err = buf_add(out, &thread, sizeof(thread));
 			if (!err)
@@ -113,14 +149,20 @@ int stack_threads(struct mem *mem, const struct py_abi *abi, const struct py_cfg
 
 const struct stack_thread *stack_thread_of(const struct buf *list, pid_t ns_tid)
 {
-	const struct stack_thread *threads = (const struct stack_thread *)list->data;
+	const struct stack_thread *threads = (const struct stack_thread *)list->data, *best = NULL;
 	size_t i, cnt = list->len / sizeof(*threads);
+	uint64_t interp = 0;
 
-	/* newest first: a thread state that its thread left behind lies further down */
-	for (i = 0; i < cnt; i++)
-		if (threads[i].ns_tid == ns_tid)
-			return &threads[i];
-	return NULL;
+	/* newest first: in one interpreter, a thread state that its thread left behind lies further
+	 * down; of several interpreters with frames the thread is in the newest */
+	for (i = 0; i < cnt; i++) {
+		if (threads[i].ns_tid != ns_tid || (best && threads[i].interp == interp))
+			continue;
+		interp = threads[i].interp;
+		if (!best || threads[i].rank > best->rank)
+			best = &threads[i];
+	}
+	return best;
 }
 
 /* --- one walk --- */
