@@ -13,6 +13,7 @@
 #include "base/buf.h"
 #include "os/proc.h"
 #include "os/syscall.h"
+#include "os/task.h"
 #include "probe/sampler.h"
 #include "python/gil.h"
 #include "python/mem.h"
@@ -120,12 +121,12 @@ static int thread_tell(const struct asleep *a, pid_t tid, const struct stack_thr
 	uint64_t exec_ns, exec_again, delay_ns;
 	int err;
 
-	if (!sampler__task_times(tid, &exec_ns, &delay_ns))
+	if (!task_times(tid, &exec_ns, &delay_ns))
 		return 0;
 	err = stack_read(a->mem, a->abi, a->cfg, a->pid, tid, thread, EV_FRAMES_MAX, PATIENCE_NS,
 			 &stack);
 	if (err || stack.truth != STACK_EXACT || stack.frame_cnt > EV_FRAMES_MAX ||
-	    !sampler__task_times(tid, &exec_again, &delay_ns) || exec_again != exec_ns)
+	    !task_times(tid, &exec_again, &delay_ns) || exec_again != exec_ns)
 		goto out; /* it ran, or cannot be read */
 	seen.exec_ns = exec_ns;
 	seen.run_delay = delay_ns;

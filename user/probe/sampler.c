@@ -19,6 +19,7 @@
 #include "os/feature.h"
 #include "os/proc.h"
 #include "os/syscall.h"
+#include "os/task.h"
 #include "uncoil.skel.h"
 
 #define DRAIN_BATCH      1024
@@ -191,26 +192,6 @@ void sampler__forget(struct sampler *s, pid_t pid, uint32_t image)
 
 	if (!bpf_map_lookup_elem(fd, &tgid, &proc) && proc.image == image)
 		bpf_map_delete_elem(fd, &tgid);
-}
-
-/* /proc/TID/schedstat (Documentation/scheduler/sched-stats.rst): se.sum_exec_runtime and
- * sched_info.run_delay, as the kernel side reads them. */
-bool sampler__task_times(pid_t tid, uint64_t *ret_exec_ns, uint64_t *ret_run_delay)
-{
-	unsigned long long exec = 0, delay = 0;
-	char path[64];
-	FILE *file;
-	bool ok;
-
-	snprintf(path, sizeof(path), "/proc/%d/schedstat", tid);
-	file = fopen(path, "re");
-	if (!file)
-		return false;
-	ok = fscanf(file, "%llu %llu", &exec, &delay) == 2;
-	fclose(file);
-	*ret_exec_ns = exec;
-	*ret_run_delay = delay;
-	return ok;
 }
 
 uint32_t sampler__serial(struct sampler *s)
@@ -485,7 +466,7 @@ static int thread_finish(struct sampler *s, pid_t tid, struct thread_seen *threa
 	uint64_t since = thread->since_ns ?: image_since(s, thread->image);
 	uint64_t end = s->end_ns ? s->end_ns : now_ns();
 	uint64_t rest = end > since ? end - since : 0, runq, exec, delay;
-	bool known = sampler__task_times(tid, &exec, &delay);
+	bool known = task_times(tid, &exec, &delay);
 	struct count_val val = {};
 	int err = 0;
 

@@ -62,9 +62,6 @@ int sampler__asleep(struct sampler *s, pid_t tid, const struct thread_seen *thre
 /* A serial for such a thread; 0: none is left. */
 uint32_t sampler__serial(struct sampler *s);
 
-/* The kernel's sums of a thread's time on the CPU and in run queues; false: not to be had. */
-bool sampler__task_times(pid_t tid, uint64_t *ret_exec_ns, uint64_t *ret_run_delay);
-
 int sampler__start(struct sampler *s);
 void sampler__stop(struct sampler *s); /* timers off; what came before stays to be read */
 
