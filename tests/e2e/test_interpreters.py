@@ -181,8 +181,12 @@ def test_library_is_mapped_twice(start, folder, python):
     assert stacks(folder / "x.folded").count("spin") > 5
 
 
-@pytest.mark.parametrize("where", [[], ["inner"]], ids=["main", "sub"])
-@every_python
+SLEEPERS = [pytest.param(*p.values, [], id=f"{p.id}-main", marks=p.marks) for p in EVERY]
+SLEEPERS += [pytest.param(*p.values, ["inner"], id=f"{p.id}-sub", marks=p.marks) for p in EVERY
+             if p.id in NAMESPACED]
+
+
+@pytest.mark.parametrize(("python", "where"), SLEEPERS)
 def test_sleeper_with_a_sub_interpreter(target, folder, python, where):
     """A thread that waits in one interpreter has a thread state without frames, or with others, in the
     other; it is asked for its stack from outside, by dump and at the start of a wall recording."""

@@ -311,3 +311,19 @@ def test_waits_whose_stacks_have_no_room(start, recorder, folder):
     assert result.code == 3
     assert re.search(r"^\d+ waits lost: the ring buffer ", result.err, re.M), result.err
     assert "samples lost" not in result.err, result.err
+
+
+@pytest.mark.parametrize("python", [pytest.param(SYSTEM, id="debian-3.11"), got("sid-3.14")])
+def test_names_of_threads_that_end(target, folder, python):
+    """Each thread has its own name or the kernel's, never that of one that came after it."""
+    names = target("names.py", "30", python=python)
+    result = uncoil("record", "--mode", "wall", "-t", "-i", "-d", ".8", "-p", str(names.pid), "-o", folder / "x.folded")
+    assert result.code == 0, result.err
+    named = {"reader": set(), "writer": set()}
+    for frames, _ in stacks(folder / "x.folded"):
+        name = re.match(r"(reader|writer)-\d+", frames[1].file)
+        for frame in frames[2:]:
+            if name and frame.name in named:
+                assert frame.name == name[1], frames
+                named[name[1]].add(name[0])
+    assert len(named["reader"]) > 3 and len(named["writer"]) > 3, named

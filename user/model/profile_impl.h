@@ -32,6 +32,7 @@ struct thread {
 	char *comm;    /* the kernel's name, clean */
 	char *name;    /* the program's own, NULL = not known */
 	bool not_read; /* there was no time to read its name */
+	bool ended;    /* and its thread_id may be another's */
 	uint64_t samples;
 	uint64_t waits_ns; /* of its waits whose stacks are known, run queue included */
 	struct thread_times times;
