@@ -295,6 +295,47 @@ static void test_threads(void **state)
 	}
 }
 
+/* Another C library has something else where glibc has a thread's id; and CPython's own is still the
+ * parent's in a forked child of 3.11. */
+static void test_whose_word_it_is(void **state)
+{
+	struct stack_thread threads[] = {
+		{ .tstate = 1, .interp = 9, .ns_tid = 0x7ffffffe, .native_tid = getpid() },
+		{ .tstate = 2, .interp = 9, .ns_tid = getpid(), .native_tid = 0x7ffffffd },
+		{ .tstate = 3, .interp = 8, .ns_tid = 0x7ffffffc },
+	};
+	struct buf list;
+
+	buf_init(&list, sizeof(threads));
+	assert_int_equal(buf_add(&list, threads, sizeof(threads)), 0);
+	stack_threads_settle(&list, getpid());
+	memcpy(threads, list.data, sizeof(threads));
+	assert_int_equal(threads[0].ns_tid, getpid());
+	assert_int_equal(threads[1].ns_tid, getpid());
+	assert_int_equal(threads[2].ns_tid, 0x7ffffffc);
+	buf_done(&list);
+}
+
+/* Of one thread's states in several interpreters the one that it uses; within one, the newest. */
+static void test_which_interpreter(void **state)
+{
+	struct stack_thread threads[] = {
+		{ .tstate = 1, .interp = 9, .ns_tid = 5, .rank = STACK_RANK_IDLE },
+		{ .tstate = 2, .interp = 9, .ns_tid = 5, .rank = STACK_RANK_CURRENT },
+		{ .tstate = 3, .interp = 8, .ns_tid = 5, .rank = STACK_RANK_FRAMES },
+		{ .tstate = 4, .interp = 7, .ns_tid = 5, .rank = STACK_RANK_FRAMES },
+		{ .tstate = 5, .interp = 9, .ns_tid = 6, .rank = STACK_RANK_FRAMES },
+		{ .tstate = 6, .interp = 7, .ns_tid = 6, .rank = STACK_RANK_CURRENT },
+	};
+	struct buf list;
+
+	buf_init(&list, sizeof(threads));
+	assert_int_equal(buf_add(&list, threads, sizeof(threads)), 0);
+	assert_int_equal(stack_thread_of(&list, 5)->tstate, 3);
+	assert_int_equal(stack_thread_of(&list, 6)->tstate, 6);
+	buf_done(&list);
+}
+
 /* --- the proof, on threads of this process: the picture stands for their memory --- */
 
 struct fellow {
@@ -473,6 +514,8 @@ int main(void)
 		cmocka_unit_test(test_cycles),
 		cmocka_unit_test(test_garbage),
 		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_whose_word_it_is),
+		cmocka_unit_test(test_which_interpreter),
 		cmocka_unit_test(test_asleep_is_exact),
 		cmocka_unit_test(test_busy_is_not),
 		cmocka_unit_test(test_woken_is_read_again),

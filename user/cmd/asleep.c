@@ -153,6 +153,7 @@ int asleep_tell(const struct asleep *a)
 
 	buf_init(&threads, STACK_THREADS_BYTES_MAX);
 	stack_threads(a->mem, a->abi, a->cfg, &threads); /* what could be read of it will do */
+	stack_threads_settle(&threads, a->pid);
 	cnt = proc_threads(a->pid, &tids);
 	for (i = 0; i < cnt && !err; i++) {
 		if (task_info(a->pid, tids[i], &info))

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "base/buf.h"
+#include "os/proc.h"
 #include "python/mem.h"
 #include "python/object_read.h"
 
@@ -108,11 +109,50 @@ static int thread_read(struct mem *mem, const struct py_abi *abi, const struct p
 	/* the C library's word first: it is right in a forked child too, where CPython 3.11's own
 	 * is still the parent's */
 	thread->ns_tid = pthread_tid(mem, thread->thread_id);
-	if (!thread->ns_tid && abi->off.tstate_native_thread_id &&
-	    !mem_u64(mem, thread->tstate + abi->off.tstate_native_thread_id, &tid) &&
-	    tid <= 0x7fffffff)
+	if (!abi->off.tstate_native_thread_id ||
+	    mem_u64(mem, thread->tstate + abi->off.tstate_native_thread_id, &tid) ||
+	    tid > 0x7fffffff)
+		return 0;
+	if (!thread->ns_tid)
 		thread->ns_tid = tid;
+	else if (thread->ns_tid != (pid_t)tid)
+		thread->native_tid = tid;
 	return 0;
+}
+
+/* The ids of the process's threads, as they see them themselves: *ret_tids, to be freed; their count. */
+static int ns_tids(pid_t pid, pid_t **ret_tids)
+{
+	struct task_info info;
+	pid_t *tids = NULL;
+	int cnt, i, n = 0;
+
+	cnt = proc_threads(pid, &tids);
+	for (i = 0; i < cnt; i++)
+		if (!task_info(pid, tids[i], &info))
+			tids[n++] = info.ns_tid;
+	*ret_tids = tids;
+	return n;
+}
+
+void stack_threads_settle(struct buf *list, pid_t pid)
+{
+	struct stack_thread *threads = (struct stack_thread *)list->data;
+	size_t i, cnt = list->len / sizeof(*threads);
+	pid_t *tids = NULL;
+	int n = 0, k;
+
+	for (i = 0; i < cnt; i++) {
+		if (!threads[i].native_tid)
+			continue;
+		if (!tids)
+			n = ns_tids(pid, &tids);
+		for (k = 0; k < n && tids[k] != threads[i].ns_tid; k++)
+			;
+		if (k == n)
+			threads[i].ns_tid = threads[i].native_tid;
+	}
+	free(tids);
 }
 
 int stack_threads(struct mem *mem, const struct py_abi *abi, const struct py_cfg *cfg,
@@ -131,7 +171,7 @@ int stack_threads(struct mem *mem, const struct py_abi *abi, const struct py_cfg
 		while (!err && thread.tstate) {
 			if (cnt++ == STACK_TSTATES_MAX)
 				return -E2BIG;
-			thread.ns_tid = 0;
+			thread.ns_tid = thread.native_tid = 0;
 			err = thread_read(mem, abi, cfg, &thread);
 			thread.rank = rank_of(mem, cfg, thread.tstate, current);
 			if (!err)

@@ -38,7 +38,8 @@ struct stack_thread {
 	uint64_t tstate;    /* address of its PyThreadState */
 	uint64_t interp;    /* address of the interpreter it belongs to */
 	uint64_t thread_id; /* pthread_self() */
-	pid_t ns_tid;       /* its id as it sees it itself; 0: not known */
+	pid_t ns_tid;       /* its id as it sees it itself, by the C library; 0: not known */
+	pid_t native_tid;   /* the same, by CPython; 0: not known, or what ns_tid says */
 	enum stack_rank rank;
 };
 
@@ -50,6 +51,10 @@ struct stack_thread {
  * are more. */
 int stack_threads(struct mem *mem, const struct py_abi *abi, const struct py_cfg *cfg,
 		  struct buf *out);
+
+/* Makes native_tid what ns_tid is, where that one is none of the process's threads: another C library
+ * keeps something else at that place. */
+void stack_threads_settle(struct buf *list, pid_t pid);
 
 /* The thread in such a list whose own id is ns_tid, by the thread state that it uses; NULL: not
  * Python's. */
