@@ -57,15 +57,18 @@ static __always_inline struct thread_seen *thread_get(struct task_struct *task, 
 	fresh->image = image;
 	fresh->serial = serial_next(&here->threads);
 	fresh->thread_id = task_thread_id(task);
-	if (thread_tell(fresh, task, tgid, tid)) {
-		stat_add(STAT_DROP_RING_THREAD);
-		return NULL;
-	}
+	/* first the entry, then the word of it: where there is no room, each tick would be a word */
 	if (bpf_map_update_elem(&threads, &tid, fresh, BPF_ANY)) {
 		stat_add(STAT_DROP_THREADS_FULL);
 		return NULL;
 	}
-	return bpf_map_lookup_elem(&threads, &tid);
+	thread = bpf_map_lookup_elem(&threads, &tid);
+	if (thread && thread_tell(thread, task, tgid, tid)) {
+		bpf_map_delete_elem(&threads, &tid);
+		stat_add(STAT_DROP_RING_THREAD);
+		return NULL;
+	}
+	return thread;
 }
 
 /* Copies one part of a code object behind the others; returns its length, 0 if it can't be read. */
@@ -232,6 +235,17 @@ static __always_inline void tick_ship(struct scratch *s, __u32 table)
 	bpf_ringbuf_output(&ring, &ev, sizeof(ev), wake_flags());
 }
 
+/* A stack that had no room takes with it the sample that it was of, or the wait that begins. */
+static __always_inline void stack_drop(__u64 count, enum stat_id stat)
+{
+	if (count) {
+		stat_add(stat);
+	} else {
+		stat_add(STAT_WAITS);
+		stat_add(STAT_DROP_WAITS);
+	}
+}
+
 /* Adds `count` to the stack in s under its thread, in `counts`, which is the table `table`; ships what user space has not seen. Returns
  * 0, or not 0: it is not in the table (counted), or not all of it is shipped yet. */
 static __always_inline int stack_count_in(struct scratch *s, void *counts, __u32 table, __u64 count)
@@ -251,13 +265,13 @@ static __always_inline int stack_count_in(struct scratch *s, void *counts, __u32
 		return val->pending;
 	}
 	if (bpf_map_update_elem(counts, &key, &fresh, BPF_NOEXIST)) {
-		stat_add(STAT_DROP_COUNTS_FULL);
+		stack_drop(count, STAT_DROP_COUNTS_FULL);
 		return -EINVAL;
 	}
 	if (stack_ship(s)) {
 		/* a count without its stack would mean nothing: take it back */
 		bpf_map_delete_elem(counts, &key);
-		stat_add(STAT_DROP_RING_FULL);
+		stack_drop(count, STAT_DROP_RING_FULL);
 		return -EINVAL;
 	}
 	if (count)

@@ -17,7 +17,8 @@ static __always_inline void thread_forget(struct task_struct *task, const struct
 
 	if (!thread)
 		return;
-	if (trace_switches && ready)
+	/* not `ready`: what ends between that and the detaching leaves nobody else to tell of it */
+	if (trace_switches && start_ns)
 		times_end(thread, task, proc, tgid, tid);
 	bpf_map_delete_elem(&threads, &tid);
 }

@@ -25,6 +25,7 @@ const volatile __u32 async_tasks = 0;
 const volatile __u8 syscalls[SYSCALLS_MAX] = {};
 
 __u32 ready = 0;
+__u64 end_ns = 0;
 __u64 start_ns = 0;
 __u32 counts_active = 0;
 __u32 counts_used = 0;

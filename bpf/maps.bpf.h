@@ -172,6 +172,7 @@ extern const volatile __u8 syscalls[SYSCALLS_MAX]; /* enum syscall_kind */
 /* live */
 extern __u32 ready;         /* user: 1 once all is attached; before, nothing is emitted */
 extern __u64 start_ns;      /* user: when `ready` was set; CLOCK_MONOTONIC */
+extern __u64 end_ns;        /* user: set before `ready` is 0 again; CLOCK_MONOTONIC */
 extern __u32 counts_active; /* user: 0 = counts_a, 1 = counts_b */
 extern __u32 counts_used;   /* BPF: entries made in the active counts map; user resets it */
 

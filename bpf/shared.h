@@ -245,7 +245,7 @@ struct code_key {
 	X(DROP_THREADS_FULL, "samples lost: the table of threads was full")                    \
 	X(DROP_PROCS_FULL, "child processes not followed: the table of processes was full")    \
 	X(DROP_LIFE_EVENT, "forks, execs or exits lost: the ring buffer was full")             \
-	X(DROP_WAITS, "waits lost: the table of stacks was full")                              \
+	X(DROP_WAITS, "waits lost: the ring buffer or the table of stacks was full")           \
 	X(DROP_TIMES, "threads whose times were lost: the ring buffer was full")               \
 	X(DROP_SCRATCH, "samples lost: no scratch memory")
 

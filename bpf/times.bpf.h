@@ -92,7 +92,8 @@ static __always_inline void wait_settle(struct thread_seen *thread, struct task_
 		wait_ship(thread, task, table, over - runq, runq);
 }
 
-/* The running thread ends as what it was. */
+/* The running thread ends as what it was. What it did after the recording's end does not count: if it
+ * was off the CPU then, it was so until the end, and came back unheard. */
 static __always_inline void times_end(struct thread_seen *thread, struct task_struct *task,
 				      const struct proc *proc, __u32 tgid, __u32 tid)
 {
@@ -100,8 +101,15 @@ static __always_inline void times_end(struct thread_seen *thread, struct task_st
 	struct ev_times ev = {};
 
 	wait_settle(thread, task);
-	if (now > since)
+	if (end_ns && now > end_ns)
+		now = end_ns;
+	if (now > since && end_ns && thread->is_off) {
+		thread->over_ns = now - since;
+		thread->over_hash = thread->since_ns ? thread->hash : 0;
+		wait_settle(thread, task);
+	} else if (now > since) {
 		thread->times.cpu_ns += now - since;
+	}
 	hdr_fill(&ev.hdr, EV_TIMES, sizeof(ev), thread->image, tgid, tid, thread->serial);
 	ev.times = thread->times;
 	if (bpf_ringbuf_output(&ring, &ev, sizeof(ev), wake_flags()))

@@ -292,6 +292,19 @@ def programs_owned():
     return owned
 
 
+def maps(process):
+    """name -> id of the BPF maps that a process holds."""
+    ids = set()
+    for path in pathlib.Path(f"/proc/{process.pid}/fdinfo").iterdir():
+        ids.update(re.findall(r"^map_id:\s+(\d+)", path.read_text(), re.M))
+    found = {}
+    for number in ids:
+        shown = subprocess.run(["/usr/sbin/bpftool", "map", "show", "id", number, "-j"],
+                               capture_output=True, check=True)
+        found[json.loads(shown.stdout)["name"]] = number
+    return found
+
+
 @pytest.fixture(scope="session")
 def strays_before():
     progs, _ = programs()

@@ -2,15 +2,18 @@
 """Processes that fork, exec, and exec themselves."""
 
 import collections
+import json
 import os
+import pathlib
 import re
 import signal
+import subprocess
 import time
 
 import pytest
 
-from conftest import (GOT_FOLDER, PYTHONS, SYSTEM, TARGETS, cpu_ns, each_python, finish, got, stacks, uncoil,
-                      wait_for)
+from conftest import (GOT_FOLDER, PYTHONS, SYSTEM, TARGETS, cpu_ns, each_python, finish, got, maps, stacks,
+                      uncoil, wait_for)
 
 RATE = 1000
 FAMILY = TARGETS / "family.py"
@@ -168,3 +171,36 @@ def test_interpreter_that_is_written_anew(folder, other):
     seen = stacks(folder / "x.folded")
     for name in ("first", "again", "other"):
         assert seen.count(name) > 20, (name, result.err)
+
+
+def test_threads_that_start_later_in_a_child_that_exists(start, folder, recorder):
+    """The kernel swaps the timers of threads that take turns on a CPU: none of them is a second one."""
+    parent = start(SYSTEM, TARGETS / "heirs.py")
+    child = int(re.search(rb"ready (\d+)\n", parent.said(b"\n"))[1])
+    recording = recorder("-s", "-r", str(RATE), "-p", str(parent.pid), "-o", folder / "x.folded")
+    os.kill(child, signal.SIGUSR1)
+    result = finish(recording)
+    assert result.code == 0, result.err
+    assert "second timer" not in result.err
+    assert_near(stacks(folder / "x.folded").count("spin"), result, 4 * .15 * RATE)
+
+
+ZOMBIES = """
+import os, time
+born = [os.fork() or os._exit(0) for _ in range(3)]
+print("ready", *born, flush=True)
+while True: time.sleep(.1)
+"""
+
+
+def test_children_that_have_ended_are_not_followed(start, folder, recorder):
+    """Their pids may soon be other processes'."""
+    parent = start(SYSTEM, "-c", ZOMBIES)
+    born = set(map(int, parent.said(b"\n").split()[1:]))
+    recording = recorder("-s", "-p", str(parent.pid), "-o", folder / "x.folded")
+    dump = subprocess.run(["/usr/sbin/bpftool", "map", "dump", "id", maps(recording)["procs"], "-j"],
+                          capture_output=True, check=True)
+    followed = {entry["formatted"]["key"] for entry in json.loads(dump.stdout)}
+    assert parent.pid in followed and not born & followed
+    recording.send_signal(signal.SIGINT)
+    assert finish(recording).code == 0

@@ -12,7 +12,7 @@ import subprocess
 
 import pytest
 
-from conftest import EVERY, TARGETS, WAIT, every_python, finish, stacks, uncoil, wait_for
+from conftest import EVERY, TARGETS, WAIT, every_python, finish, stacks, state, uncoil, wait_for
 
 RATE = 2000
 
@@ -179,3 +179,25 @@ def test_library_is_mapped_twice(start, folder, python):
                     folder / "x.folded")
     assert result.code == 0, result.err
     assert stacks(folder / "x.folded").count("spin") > 5
+
+
+SLEEPERS = [pytest.param(*p.values, [], id=f"{p.id}-main", marks=p.marks) for p in EVERY]
+SLEEPERS += [pytest.param(*p.values, ["inner"], id=f"{p.id}-sub", marks=p.marks) for p in EVERY
+             if p.id in NAMESPACED]
+
+
+@pytest.mark.parametrize(("python", "where"), SLEEPERS)
+def test_sleeper_with_a_sub_interpreter(target, folder, python, where):
+    """A thread that waits in one interpreter has a thread state without frames, or with others, in the
+    other; it is asked for its stack from outside, by dump and at the start of a wall recording."""
+    sleeper = target("sleeper.py", *where, python=python)
+    wait_for(lambda: state(sleeper.pid) == "S", "it to sleep")
+    result = uncoil("dump", "-p", str(sleeper.pid))
+    assert result.code == 0, result.err
+    assert re.search(rb"\bdeep\b.*\n.*\bouter\b", result.out), result.out
+    # the frames of another interpreter are not below it
+    assert (b" main " in result.out) == (not where), result.out
+    result = uncoil("record", "--mode", "wall", "-i", "-d", ".1", "-p", str(sleeper.pid), "-o", folder / "x.folded")
+    assert result.code == 0, result.err
+    seen = stacks(folder / "x.folded")
+    assert seen.count("deep") > .9 * seen.total > .05e6

@@ -12,7 +12,7 @@ from conftest import CONTROL, TARGETS, uncoil
 
 MAGIC = b"UNCOILJ\n"
 HEAD = struct.Struct("<III")
-META, RING, COUNTS, IMAGE, THREAD_NAME, CODE, STATS, END = range(1, 9)
+META, RING, COUNTS, IMAGE, THREAD_NAME, CODE, TIMES, STATS, END = range(1, 10)
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Processes that come and go, stop, are killed, get another's number, and are watched twice."""
 
+import fcntl
 import os
 import pty
 import re
 import select
 import signal
+import subprocess
 import time
 
 import pytest
@@ -118,3 +120,28 @@ def test_closed_terminal(busy, folder):
     assert os.listdir(folder) == ["x.folded"]
     assert stacks(folder / "x.folded").count("spin") >= 10
     busy.assert_computes()
+
+
+@pytest.mark.parametrize("end", ["-d", "signal"])
+def test_events_come_faster_than_they_are_taken(target, end):
+    """uncoil's journal goes to a reader that takes less than the target makes it write: it ends all the
+    same when it is to, with what stands in the ring then."""
+    churn = target("churn.py")
+    options = ["-d", ".3"] if end == "-d" else []
+    recording = subprocess.Popen([UNCOIL, "record", "-q", "-r", "4000", "--ring-size", "65536", *options, "-p",
+                                  str(churn.pid), "-f", "raw", "-o", "-"], stdout=subprocess.PIPE)
+    fcntl.fcntl(recording.stdout, fcntl.F_SETPIPE_SZ, 4096)
+    over, taken = time.monotonic() + 10, 0
+    try:
+        while True:
+            chunk = os.read(recording.stdout.fileno(), 16384)
+            taken += len(chunk)
+            if not chunk: break
+            assert time.monotonic() < over, "it goes on and on"
+            time.sleep(len(chunk) / 200e3)
+            if end == "signal" and taken > 20000: recording.send_signal(signal.SIGINT); end = None
+        assert recording.wait() in (0, 3)
+    finally:
+        recording.kill()
+        recording.wait()
+        recording.stdout.close()

@@ -20,13 +20,14 @@ static void touch(struct bytes part)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	uint64_t *aligned = malloc(size + 1);
+	uint64_t *aligned = malloc(size); /* to the byte: what reads beyond it is caught */
 	struct event ev;
 	uint32_t i;
 
 	if (!aligned)
 		return 0;
-	memcpy(aligned, data, size);
+	if (size)
+		memcpy(aligned, data, size);
 	if (!event_decode(aligned, size, &ev)) {
 		if (ev.hdr->kind == EV_STACK)
 			for (i = 0; i < ev.stack->frame_cnt; i++)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The walk from outside, over a memory of any bytes. */
 #include "base/buf.h"
-#include "base/err.h"
 #include "fuzz_mem.h"
 #include "python/layout.h"
 #include "python/stack.h"
@@ -15,21 +14,22 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct fuzz_mem m = { { fuzz_read } };
 	const struct stack_thread *threads;
 	struct py_stack stack = {};
-	struct py_layout layout;
+	struct py_layout layout = {};
 	struct py_found found = { .runtime = FUZZ_BASE };
-	struct err err;
 	struct py_cfg cfg;
 	struct buf list;
 	size_t i, cnt;
 
 	if (size < 16)
 		return 0;
-	found.hex = 0x03000000 | (8 + data[0] % 6) << 16;
+	layout.abi = fuzz_abi(data[0]);
+	if (layout.abi.minor == 11 || layout.abi.minor == 12)
+		layout.source.cframe_current_frame = PY_SOURCE_ROW;
 	/* what PyCode_Type's address is, is the picture's choice too */
 	memcpy(&found.code_type, data + 1, sizeof(found.code_type));
 	m.data = data + 9;
 	m.size = size - 9;
-	if (layout_fill(&found, &m.mem, &layout, &err) || layout_cfg(&found, &layout, &cfg))
+	if (layout_cfg(&found, &layout, &cfg))
 		abort();
 	buf_init(&list, STACK_THREADS_BYTES_MAX);
 	stack_threads(&m.mem, &layout.abi, &cfg, &list);

@@ -155,6 +155,27 @@ static void profile_says_what_it_misses(void **state)
 	profile__free(p);
 }
 
+/* Ticks that a filter took have come: the CPU time between them was seen. */
+static void filtered_ticks_are_not_missing(void **state)
+{
+	static const struct report_options plain;
+	struct profile *p = profile__new();
+	struct record_stats stats = { .ticks_expected = 1000,
+				      .stat[STAT_SAMPLES] = 10,
+				      .stat[STAT_NOT_HOLDER] = 890,
+				      .stat[STAT_DUPLICATE_TIMER] = 100 };
+	struct report *report;
+
+	put_meta(p, RECORD_FORMAT, 0);
+	put_end(p, &stats);
+	report = report_new(p, &plain);
+	assert_null(remark_like(report, "CPU time not sampled"));
+	assert_int_equal(remark_like(report, "second timer")->count, 100);
+	assert_false(remark_like(report, "second timer")->is_loss);
+	report_free(report);
+	profile__free(p);
+}
+
 static void profile_asks_for_what_it_lacks(void **state)
 {
 	struct profile *p = profile__new();
@@ -473,6 +494,7 @@ int main(void)
 		cmocka_unit_test(decode_bounds_the_parts_of_a_code_object),
 		cmocka_unit_test(profile_counts_stacks_by_thread),
 		cmocka_unit_test(profile_says_what_it_misses),
+		cmocka_unit_test(filtered_ticks_are_not_missing),
 		cmocka_unit_test(profile_asks_for_what_it_lacks),
 		cmocka_unit_test(profile_refuses_records_that_do_not_hold),
 		cmocka_unit_test(collector_stands_among_the_frames),

@@ -74,7 +74,27 @@ static void test_options(void **state)
 	check("x|--password", "x --password");
 	check("x|--password=", "x --password=");
 	check("x|--password=|next", "x --password= next");
-	check("x|--password||next", "x --password  next");
+	check("x|--password||next", "x --password  ***");
+	check("x|--pw|abc|--pw=def", "x --pw *** --pw=***");
+	check("x|--login=me:abc|--login=me|--login|me", "x --login=*** --login=me --login me");
+	check("openssl|rsa|-passin|pass:abc|-in|k.pem", "openssl rsa -passin *** -in k.pem");
+}
+
+/* Of programs that are written in Python, or are run by those. */
+static void test_options_of_programs(void **state)
+{
+	check("python3|/usr/bin/http|-a|me:abc|https://x.org/",
+	      "python3 /usr/bin/http -a *** https://x.org/");
+	check("https|-ame:abc|x.org", "https -a*** x.org");
+	check("/usr/bin/mycli|-u|me|-pabc|db", "/usr/bin/mycli -u me -p*** db");
+	check("mycli|-p|abc|db", "mycli -p *** db");
+	check("supervisorctl|-u|me|-p|abc|status", "supervisorctl -u me -p *** status");
+	check("twine|upload|-u|me|-p|abc|dist/x.whl", "twine upload -u me -p *** dist/x.whl");
+	check("mitmdump|--proxyauth|me:abc|-p|8080", "mitmdump --proxyauth *** -p 8080");
+	check("docker|login|-u|me|-p|abc|x.org", "docker login -u me -p *** x.org");
+	keeps("docker|run|-p|80:80|x");
+	keeps("http|-p|Hh|https://x.org/");
+	keeps("bash|--login|script");
 }
 
 static void test_options_that_are_none(void **state)
@@ -126,7 +146,7 @@ static void test_urls(void **state)
 	check("x|https://ghp_abcdefghijklmnopqrst@github.com/a/b", "x https://***@github.com/a/b");
 	check("x|https://0123456789abcdef0123@sentry.io/1", "x https://***@sentry.io/1");
 	check("x|https://hooks.slack.com/services/T01/B02/aB3dE5fG7hI9jK1lM3nO5pQ7",
-	      "x https://hooks.slack.com/services/T01/B02/***");
+	      "x https://hooks.slack.com/services/***");
 	check("x|root:pw@tcp(127.0.0.1:3306)/db", "x root:***@tcp(127.0.0.1:3306)/db");
 	keeps("x|http://127.0.0.1:8000/a/b.html|https://pypi.org/simple/");
 	keeps("x|http://registry:4873/@scope/pkg|https://unpkg.com/@scope/pkg@1.2");
@@ -275,6 +295,22 @@ static void test_line_is_bounded(void **state)
 	buf_done(&out);
 }
 
+static void test_webhooks(void **state)
+{
+	check("x|https://hooks.slack.com/services/T0AAAAAAA/B0AAAAAAA/abcdefghij",
+	      "x https://hooks.slack.com/services/***");
+	check("x|-u|'https://discord.com/api/webhooks/123/abc?wait=true' y",
+	      "x -u ''https://discord.com/api/webhooks/***' y'");
+	keeps("x|https://hooks.slack.com/|https://api.slack.com/services/x");
+}
+
+static void test_header_whose_value_is_another_word(void **state)
+{
+	check("curl|-H|Authorization: Bearer|abc|x.org",
+	      "curl -H 'Authorization: Bearer' *** x.org");
+	check("curl|-H|Authorization: Bearer abc|x.org", "curl -H 'Authorization: ***' x.org");
+}
+
 static void test_edges(void **state)
 {
 	char *argv[] = { "x", "--token", "abc", "a b", "", NULL };
@@ -298,6 +334,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_options),
+		cmocka_unit_test(test_options_of_programs),
 		cmocka_unit_test(test_options_that_are_none),
 		cmocka_unit_test(test_variables),
 		cmocka_unit_test(test_urls),
@@ -309,6 +346,8 @@ int main(void)
 		cmocka_unit_test(test_python_code_is_cut),
 		cmocka_unit_test(test_line_is_bounded),
 		cmocka_unit_test(test_edges),
+		cmocka_unit_test(test_webhooks),
+		cmocka_unit_test(test_header_whose_value_is_another_word),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,11 +14,11 @@
 #include <unistd.h>
 
 #include "base/buf.h"
-#include "base/err.h"
 #include "image.h"
 #include "os/syscall.h"
 #include "python/layout.h"
 #include "python/stack.h"
+#include "python/table.h"
 
 #define DEEP 20000
 
@@ -32,16 +32,18 @@ struct world {
 	struct py_stack stack;
 };
 
-static void world_init(struct world *w, int minor)
+static void world_init_row(struct world *w, const struct py_row *row)
 {
-	struct py_found found = { .hex = 0x03000000 | minor << 16 };
-	struct err err = {};
+	struct py_found found = {};
 
 	memset(w, 0, sizeof(*w));
 	image_init(&w->im);
+	w->layout.abi = (struct py_abi){ row->major,          row->minor, row->off,  row->lines,
+					 row->str_kind_shift, row->live,  row->build };
+	if (row->minor == 11 || row->minor == 12)
+		w->layout.source.cframe_current_frame = PY_SOURCE_ROW;
 	found.runtime = image_new(&w->im, 4096);
 	w->type = found.code_type = image_new(&w->im, 16);
-	assert_int_equal(layout_fill(&found, &w->im.mem, &w->layout, &err), 0);
 	assert_int_equal(layout_cfg(&found, &w->layout, &w->cfg), 0);
 	w->thread.interp = image_new(&w->im, 16384);
 	w->thread.tstate = image_new(&w->im, 1024);
@@ -58,6 +60,15 @@ static void world_init(struct world *w, int minor)
 	}
 }
 
+static void world_init(struct world *w, int minor)
+{
+	const struct py_row *row = py_rows;
+
+	while (row->minor != minor || row->build != PY_BUILD_RELEASE)
+		row++;
+	world_init_row(w, row);
+}
+
 static void world_done(struct world *w)
 {
 	stack_done(&w->stack);
@@ -70,7 +81,7 @@ static uint64_t code_new(struct world *w, const char *name, uint32_t line)
 	uint64_t code = image_new(&w->im, abi->off.code_size);
 	uint64_t text = image_ascii(&w->im, abi, name);
 
-	image_u64(&w->im, code + 8, w->type);
+	image_u64(&w->im, code + w->cfg.object_type, w->type);
 	image_put(&w->im, code + w->cfg.code_firstlineno, &line, sizeof(line));
 	image_u64(&w->im, code + w->cfg.code_name, text);
 	image_u64(&w->im, code + w->cfg.code_filename, text);
@@ -113,15 +124,15 @@ static uint32_t check_of(struct world *w, uint64_t code)
 	return check;
 }
 
-static const int minors[] = { 8, 9, 10, 11, 12, 13 };
-#define EACH_MINOR(w) \
-	for (size_t m_ = 0; m_ < 6 && (world_init(w, minors[m_]), 1); world_done(w), m_++)
+#define ROWS (sizeof(py_rows) / sizeof(py_rows[0]))
+#define EACH_ROW(w) \
+	for (size_t r_ = 0; r_ < ROWS && (world_init_row(w, &py_rows[r_]), 1); world_done(w), r_++)
 
 static void test_frames(void **state)
 {
 	struct world w;
 
-	EACH_MINOR(&w)
+	EACH_ROW(&w)
 	{
 		uint64_t outer = code_new(&w, "outer", 3), inner = code_new(&w, "inner", 7);
 		uint64_t root = frame_new(&w, 0, outer, 10);
@@ -249,7 +260,7 @@ static void test_cycles(void **state)
 	struct world w;
 	int i, to;
 
-	EACH_MINOR(&w)
+	EACH_ROW(&w)
 	{
 		code = code_new(&w, "f", 1);
 		for (i = 0; i < 40; i++)
@@ -268,7 +279,7 @@ static void test_garbage(void **state)
 	uint64_t code, root, leaf, none;
 	struct world w;
 
-	EACH_MINOR(&w)
+	EACH_ROW(&w)
 	{
 		code = code_new(&w, "f", 1);
 		none = image_new(&w.im, 256); /* no code object: its type is not PyCode_Type */
@@ -299,7 +310,7 @@ static void test_threads(void **state)
 	uint32_t tid;
 	struct world w;
 
-	EACH_MINOR(&w)
+	EACH_ROW(&w)
 	{
 		/* the first thread's pthread, as glibc has it */
 		uint64_t pthread = image_new(&w.im, 1024);
@@ -337,6 +348,47 @@ static void test_threads(void **state)
 		assert_int_equal(list.len, STACK_THREADS_BYTES_MAX);
 		buf_done(&list);
 	}
+}
+
+/* Another C library has something else where glibc has a thread's id; and CPython's own is still the
+ * parent's in a forked child of 3.11. */
+static void test_whose_word_it_is(void **state)
+{
+	struct stack_thread threads[] = {
+		{ .tstate = 1, .interp = 9, .ns_tid = 0x7ffffffe, .native_tid = getpid() },
+		{ .tstate = 2, .interp = 9, .ns_tid = getpid(), .native_tid = 0x7ffffffd },
+		{ .tstate = 3, .interp = 8, .ns_tid = 0x7ffffffc },
+	};
+	struct buf list;
+
+	buf_init(&list, sizeof(threads));
+	assert_int_equal(buf_add(&list, threads, sizeof(threads)), 0);
+	stack_threads_settle(&list, getpid());
+	memcpy(threads, list.data, sizeof(threads));
+	assert_int_equal(threads[0].ns_tid, getpid());
+	assert_int_equal(threads[1].ns_tid, getpid());
+	assert_int_equal(threads[2].ns_tid, 0x7ffffffc);
+	buf_done(&list);
+}
+
+/* Of one thread's states in several interpreters the one that it uses; within one, the newest. */
+static void test_which_interpreter(void **state)
+{
+	struct stack_thread threads[] = {
+		{ .tstate = 1, .interp = 9, .ns_tid = 5, .rank = STACK_RANK_IDLE },
+		{ .tstate = 2, .interp = 9, .ns_tid = 5, .rank = STACK_RANK_CURRENT },
+		{ .tstate = 3, .interp = 8, .ns_tid = 5, .rank = STACK_RANK_FRAMES },
+		{ .tstate = 4, .interp = 7, .ns_tid = 5, .rank = STACK_RANK_FRAMES },
+		{ .tstate = 5, .interp = 9, .ns_tid = 6, .rank = STACK_RANK_FRAMES },
+		{ .tstate = 6, .interp = 7, .ns_tid = 6, .rank = STACK_RANK_CURRENT },
+	};
+	struct buf list;
+
+	buf_init(&list, sizeof(threads));
+	assert_int_equal(buf_add(&list, threads, sizeof(threads)), 0);
+	assert_int_equal(stack_thread_of(&list, 5)->tstate, 3);
+	assert_int_equal(stack_thread_of(&list, 6)->tstate, 6);
+	buf_done(&list);
 }
 
 /* --- the proof, on threads of this process: the picture stands for their memory --- */
@@ -511,11 +563,18 @@ static void test_task_info(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_frames),      cmocka_unit_test(test_deep),
-		cmocka_unit_test(test_collector),   cmocka_unit_test(test_shims),
-		cmocka_unit_test(test_cycles),      cmocka_unit_test(test_garbage),
-		cmocka_unit_test(test_threads),     cmocka_unit_test(test_asleep_is_exact),
-		cmocka_unit_test(test_busy_is_not), cmocka_unit_test(test_woken_is_read_again),
+		cmocka_unit_test(test_frames),
+		cmocka_unit_test(test_deep),
+		cmocka_unit_test(test_collector),
+		cmocka_unit_test(test_shims),
+		cmocka_unit_test(test_cycles),
+		cmocka_unit_test(test_garbage),
+		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_whose_word_it_is),
+		cmocka_unit_test(test_which_interpreter),
+		cmocka_unit_test(test_asleep_is_exact),
+		cmocka_unit_test(test_busy_is_not),
+		cmocka_unit_test(test_woken_is_read_again),
 		cmocka_unit_test(test_task_info),
 	};
 

@@ -57,12 +57,10 @@ static const struct {
 	{ "sshpass", false, "-p", false },    { "redis-cli", false, "-a", false },
 	{ "mongo", false, "-p", false },      { "mongosh", false, "-p", false },
 	{ "ldapsearch", false, "-w", false }, { "ldapmodify", false, "-w", false },
-	{ "smbclient", false, "-U", false },
-};
-
-/* Words that stand between "Authorization:" and the secret. */
-static const char *const auth_schemes[] = {
-	"Bearer", "bearer", "Basic", "basic", "Digest", "Token", "token", "Negotiate",
+	{ "smbclient", false, "-U", false },  { "http", false, "-a", false },
+	{ "https", false, "-a", false },      { "mycli", false, "-p", false },
+	{ "twine", false, "-p", false },      { "supervisorctl", false, "-p", false },
+	{ "login", false, "-p", false }, /* docker login, az login, oc login */
 };
 
 enum place {
@@ -180,6 +178,21 @@ static const char *url_userinfo(struct secret *s, const char *p)
 	return p;
 }
 
+/* A URL whose path is the secret: its end, or NULL. */
+static const char *webhook(struct secret *s, const char *p)
+{
+	size_t head = secret_is_webhook(p, (size_t)(s->end - p));
+	const char *stop = p + head;
+
+	if (!head)
+		return NULL;
+	while (stop < s->end && !is_space(*stop) && !is_quote(*stop))
+		stop++;
+	buf_add(s->out, p, head);
+	mask(s, p + head, stop);
+	return stop;
+}
+
 /* Masks a provider's key, a private key or a random word that begins at p. Returns its end, or p. */
 static const char *scan_look(struct secret *s, const char *p)
 {
@@ -251,12 +264,15 @@ static const char *value_start(const struct secret *s, const char *name, const c
  * after name and value were written, or NULL if no rule applies. */
 static const char *scan_named(struct secret *s, const char *name, const char *p)
 {
-	bool is_bearer, assigned, is_header = false;
+	bool is_bearer, is_login, assigned, is_header = false;
 	const char *value, *stop;
 
 	is_bearer =
 		p - name == 6 && !strncasecmp(name, "bearer", 6) && (p == s->end || is_space(*p));
-	if (!is_bearer && !secret_is_name(name, (size_t)(p - name)))
+	/* --login=user:password; bash's --login has no value */
+	is_login = p - name > 5 && *name == '-' && !memcmp(p - 5, "login", 5) && p < s->end &&
+		   *p == '=' && memchr(p, ':', (size_t)(s->end - p));
+	if (!is_bearer && !is_login && !secret_is_name(name, (size_t)(p - name)))
 		return NULL;
 	value = is_bearer ? NULL : value_start(s, name, p, &is_header);
 	assigned = value;
@@ -274,6 +290,11 @@ static const char *scan_named(struct secret *s, const char *name, const char *p)
 		/* `--token abc`, or an unquoted `Authorization: abc`; not an empty `--token=` */
 		s->pending = !assigned || is_header;
 		return value;
+	}
+	if (is_header && secret_is_scheme(value, (size_t)(s->end - value))) {
+		s->pending = true; /* 'Authorization: Bearer' abc */
+		buf_add(s->out, value, (size_t)(s->end - value));
+		return s->end;
 	}
 	if (is_header && !is_quote(*value)) {
 		for (stop = value; stop < s->end && *stop != '\n' && !is_quote(*stop); stop++)
@@ -374,7 +395,8 @@ static const char *scan_name(struct secret *s, const char *p)
 	if (s->end - stop >= 3 && !memcmp(stop, "://", 3)) {
 		buf_add(s->out, p, (size_t)(stop + 3 - p));
 		s->in_url = true;
-		return url_userinfo(s, stop + 3);
+		next = webhook(s, stop + 3);
+		return next ? next : url_userinfo(s, stop + 3);
 	}
 	next = scan_named(s, p, stop);
 	if (!next && alone && *p == '-')
@@ -463,16 +485,6 @@ static bool is_code_option(const char *word, size_t len)
 	return true;
 }
 
-static bool is_auth_scheme(const char *word, size_t len)
-{
-	size_t i;
-
-	for (i = 0; i < sizeof(auth_schemes) / sizeof(auth_schemes[0]); i++)
-		if (strlen(auth_schemes[i]) == len && !memcmp(auth_schemes[i], word, len))
-			return true;
-	return false;
-}
-
 static void scan_word(struct secret *s, const char *p, size_t len, enum place place, bool is_code)
 {
 	const char *end = p + len, *c;
@@ -480,8 +492,9 @@ static void scan_word(struct secret *s, const char *p, size_t len, enum place pl
 	size_t from;
 
 	if (s->pending && !(len > 2 && !memcmp(p, "--", 2))) {
-		if (!is_auth_scheme(p, len)) {
-			s->pending = false;
+		if (!secret_is_scheme(p, len)) {
+			/* an empty one may be a title's padding */
+			s->pending = !len;
 			mask(s, p, end);
 		} else {
 			buf_add(s->out, p, len);

@@ -19,6 +19,7 @@ static const char *const secret_names[] = {
 	" hmac key",    " ssh key",        "authorization", " auth ",       "oauth ",
 	"token ",       " tokens ",        "bearer",        " cookie",      " jwt ",
 	" dsn ",        " pass ",          "session id ",   "sessionid ",   " pat ",
+	" pw ",         " passin ",        " passout ",     "proxyauth ",
 };
 
 /* Last words of names that are about a secret and hold none: --password-file, --token-ttl. */
@@ -63,6 +64,19 @@ static const struct {
 	{ "hvs.", 20 },     { "dckr_pat_", 16 }, { "eyJ", 16 },      { "AGE-SECRET-KEY-", 16 },
 };
 
+/* Words that stand between "Authorization:" and the secret. */
+static const char *const auth_schemes[] = {
+	"Bearer", "bearer", "Basic", "basic", "Digest", "Token", "token", "Negotiate",
+};
+
+/* Services whose URLs are secrets behind this. */
+static const char *const webhooks[] = {
+	"hooks.slack.com/services/",      "hooks.slack.com/workflows/",
+	"hooks.slack.com/triggers/",      "discord.com/api/webhooks/",
+	"discordapp.com/api/webhooks/",   "api.telegram.org/bot",
+	"chat.googleapis.com/v1/spaces/",
+};
+
 static bool in_list(const char *word, size_t len, const char *const *list, size_t cnt)
 {
 	size_t i;
@@ -78,6 +92,23 @@ static bool in_list(const char *word, size_t len, const char *const *list, size_
 bool secret_is_harmless(const char *value, size_t len)
 {
 	return IN_LIST(value, len, harmless_values);
+}
+
+bool secret_is_scheme(const char *word, size_t len)
+{
+	return IN_LIST(word, len, auth_schemes);
+}
+
+size_t secret_is_webhook(const char *text, size_t len)
+{
+	size_t i, head;
+
+	for (i = 0; i < sizeof(webhooks) / sizeof(webhooks[0]); i++) {
+		head = strlen(webhooks[i]);
+		if (len > head && !memcmp(text, webhooks[i], head))
+			return head;
+	}
+	return 0;
 }
 
 size_t secret_is_key(const char *text, size_t len)

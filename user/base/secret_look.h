@@ -20,4 +20,10 @@ size_t secret_is_key(const char *text, size_t len);
 /* Whether this is a random word rather than a name made by people. */
 bool secret_is_random(const char *word, size_t len);
 
+/* "Bearer": stands between "Authorization:" and the secret. */
+bool secret_is_scheme(const char *word, size_t len);
+
+/* How much of a URL behind its "scheme://" is no secret, where the rest is one by its service; or 0. */
+size_t secret_is_webhook(const char *text, size_t len);
+
 #endif

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,13 +15,16 @@
 #include "base/err.h"
 #include "base/secret.h"
 #include "base/text.h"
+#include "cmd/answer_code.h"
 #include "cmd/asleep.h"
 #include "cmd/task_look.h"
 #include "events.h"
 #include "os/proc.h"
+#include "os/task.h"
 #include "probe/peers.h"
 #include "probe/sampler.h"
 #include "python/find.h"
+#include "python/gil.h"
 #include "python/mem.h"
 #include "python/threads.h"
 
@@ -34,8 +36,9 @@
 /* A program that has run this long without an interpreter is hardly going to load one. */
 #define RETRY_EAGER_NS 30000000000ULL
 
-/* A line table is as long as a record has room for. */
-#define CODE_RECORD_MAX RECORD_LEN_MAX
+/* Names that were not there yet are asked for again: how many wait at most, and how often is looked. */
+#define LATER_MAX 4096
+#define LATER_MS  5
 
 /* What is known of one live image. */
 struct live {
@@ -58,14 +61,23 @@ struct live {
 	UT_hash_handle hh;
 };
 
+/* A thread's name that was not there yet. */
+struct later {
+	struct want want;
+	uint64_t due_ns; /* CLOCK_MONOTONIC */
+	uint32_t tries;
+};
+
 struct answers {
 	struct sampler *sampler;
 	struct peers *peers;
 	struct profile *profile;
+	bool need_gil; /* only threads that hold it are sampled */
 	record_put_fn put;
 	void *ctx;
 	struct live *lives;
-	uint64_t call; /* of answers__give() */
+	struct buf later; /* struct later [] */
+	uint64_t call;    /* of answers__give() */
 	bool any_python;
 	bool tasks; /* are to be told */
 	struct err why;
@@ -81,7 +93,7 @@ static uint64_t now_ns(void)
 }
 
 struct answers *answers__new(struct sampler *sampler, struct profile *profile, bool tasks,
-			     record_put_fn put, void *ctx)
+			     bool need_gil, record_put_fn put, void *ctx)
 {
 	struct answers *a = calloc(1, sizeof(*a));
 
@@ -95,6 +107,8 @@ struct answers *answers__new(struct sampler *sampler, struct profile *profile, b
 	a->sampler = sampler;
 	a->profile = profile;
 	a->tasks = tasks;
+	a->need_gil = need_gil;
+	buf_init(&a->later, LATER_MAX * sizeof(struct later));
 	a->put = put;
 	a->ctx = ctx;
 	return a;
@@ -112,6 +126,7 @@ void answers__free(struct answers *a)
 		free(live);
 	}
 	peers__free(a->peers);
+	buf_done(&a->later);
 	free(a);
 }
 
@@ -120,6 +135,7 @@ void answers__profile(struct answers *a, struct profile *profile)
 	struct live *live, *next;
 
 	a->profile = profile;
+	buf_clear(&a->later); /* it asks itself for what it lacks */
 	HASH_ITER (hh, a->lives, live, next) {
 		if (profile__image_alive(profile, live->image))
 			continue;
@@ -233,6 +249,26 @@ static int live_follow(struct answers *a, struct live *live, bool replace, struc
 	return 0;
 }
 
+/* -ENOTSUP if the interpreter has no GIL whose holder could be sampled; -EAGAIN if that is not known yet. */
+static int gil_require(struct live *live, struct err *err)
+{
+	const struct py_abi *abi = &live->layout.abi;
+	char version[24];
+	struct gil gil;
+
+	if (abi->build != PY_BUILD_FREE_THREADED)
+		return 0; /* there is one, always */
+	if (!live->proof.interp ||
+	    !gil_read(&live->mem.mem, abi, live->py.runtime, live->proof.interp, &gil))
+		return -EAGAIN;
+	if (!gil.off)
+		return 0;
+	return err_set(err, -ENOTSUP,
+		       "process %d runs CPython %s without a GIL (free-threaded): --mode gil has "
+		       "nothing to show of it; use cpu or wall",
+		       live->pid, python_version(live->py.hex, version));
+}
+
 /* Looks for an interpreter in the image's process and, if there is one, tells the kernel side. */
 static int live_look(struct answers *a, struct live *live, bool replace, struct err *err)
 {
@@ -250,7 +286,9 @@ static int live_look(struct answers *a, struct live *live, bool replace, struct 
 	if (code && code != -EAGAIN)
 		return code;
 	live->proved = !code;
-	code = live_follow(a, live, replace, err);
+	code = a->need_gil ? gil_require(live, err) : 0;
+	if (!code)
+		code = live_follow(a, live, replace, err);
 	if (code)
 		return code;
 	live->found = true;
@@ -394,14 +432,28 @@ static int thread_name(struct answers *a, struct live *live, uint64_t thread_id,
 	return thread ? threads_name_of(&live->mem.mem, &live->layout.abi, thread, name) : -ENOENT;
 }
 
-/* With `skip` there is no time to read it, and that is the answer. */
-static int thread_answer(struct answers *a, const struct want *want, bool skip)
+/* threading learns of a thread once that runs, and uncoil mostly before: asks again, later and later. */
+static void name_later(struct answers *a, const struct want *want, uint32_t tries)
+{
+	static const uint64_t steps_ms[] = { 5, 50, 250 };
+	struct later later = { .want = *want, .tries = tries + 1 };
+
+	if (tries == sizeof(steps_ms) / sizeof(steps_ms[0]) || profile__ending(a->profile))
+		return;
+	later.due_ns = now_ns() + steps_ms[tries] * 1000000;
+	buf_add(&a->later, &later, sizeof(later)); /* full: asked again at the end */
+	a->later.err = 0;
+}
+
+/* With `skip` there is no time to read it, and that is the answer. `tries`: how often it was asked for
+ * before. */
+static int thread_answer(struct answers *a, const struct want *want, uint32_t tries, bool skip)
 {
 	struct record_thread r = { .thread = want->thread,
 				   .flags = skip ? RECORD_THREAD_NOT_READ : 0 };
 	struct buf record, name;
 	struct live *live;
-	int err = 0;
+	int code, err = 0;
 
 	if (!profile__image_alive(a->profile, want->image))
 		return 0; /* its pid may be another's by now */
@@ -410,7 +462,13 @@ static int thread_answer(struct answers *a, const struct want *want, bool skip)
 		return 0; /* the kernel's name stands; asked again at the end */
 	buf_init(&record, 4096);
 	buf_init(&name, 2048);
-	if (skip || !thread_name(a, live, want->thread_id, &name)) {
+	code = skip ? 0 : thread_name(a, live, want->thread_id, &name);
+	/* of one that has ended it may be that of the thread that has its memory now */
+	if (!skip && !task_exists(want->pid, want->tid))
+		code = -ESRCH;
+	if (code == -ENOENT)
+		name_later(a, want, tries);
+	if (!code) {
 		buf_add(&record, &r, sizeof(r));
 		string_add(&record, &name);
 		err = record.err ? record.err
@@ -421,20 +479,9 @@ static int thread_answer(struct answers *a, const struct want *want, bool skip)
 	return err;
 }
 
-static void part_add(struct buf *data, struct bytes part, size_t max, uint32_t *ret_len)
-{
-	*ret_len = part.len < max ? part.len : max;
-	buf_add(data, part.data, *ret_len);
-}
-
-/* A code object read from memory, in the same form as one that came along a stack - if it is still
- * the one that was meant. */
 static int code_answer(struct answers *a, const struct want *want)
 {
-	const size_t head = offsetof(struct ev_code, data);
-	struct buf store, record;
-	struct ev_code *ev;
-	struct code_raw raw;
+	struct buf record;
 	struct live *live;
 	int err = 0;
 
@@ -443,34 +490,33 @@ static int code_answer(struct answers *a, const struct want *want)
 	live = live_of(a, want->image, want->pid);
 	if (!live || !live->found)
 		return 0;
-	ev = calloc(1, sizeof(*ev));
-	if (!ev)
-		return -ENOMEM;
-	buf_init(&store, 4u << 20);
-	buf_init(&record, CODE_RECORD_MAX);
-	if (code_read(&live->mem.mem, &live->layout.abi, want->code, &store, &raw) ||
-	    code_check(&live->layout.abi, raw.facts, raw.name) != want->check)
-		goto out;
-	buf_add(&record, ev, head);
-	part_add(&record, raw.facts, EV_CODE_FACTS_MAX, &ev->facts_len);
-	part_add(&record, raw.name, EV_CODE_NAME_MAX, &ev->name_len);
-	part_add(&record, raw.qualname, EV_CODE_QUALNAME_MAX, &ev->qualname_len);
-	part_add(&record, raw.filename, EV_CODE_FILENAME_MAX, &ev->filename_len);
-	part_add(&record, raw.linetable, CODE_RECORD_MAX - record.len, &ev->linetable_len);
-	ev->code = want->code;
-	ev->check = want->check;
-	ev->hdr = (struct ev_hdr){
-		.kind = EV_CODE, .size = record.len, .image = want->image, .tgid = want->pid
-	};
-	err = record.err;
-	if (!err) {
-		memcpy(record.data, ev, head);
+	buf_init(&record, RECORD_LEN_MAX);
+	if (!code_record(&live->mem.mem, &live->layout.abi, want, &record))
 		err = a->put(a->ctx, RECORD_CODE, record.data, record.len);
-	}
-out:
-	buf_done(&store);
+	else
+		err = record.err;
 	buf_done(&record);
-	free(ev);
+	return err;
+}
+
+/* Asks for the names whose time has come; the others go on waiting. */
+static int names_again(struct answers *a)
+{
+	struct buf old = a->later;
+	size_t i, cnt = old.len / sizeof(struct later);
+	uint64_t now = now_ns();
+	struct later later;
+	int err = 0;
+
+	buf_init(&a->later, LATER_MAX * sizeof(later));
+	for (i = 0; i < cnt && !err; i++) {
+		memcpy(&later, old.data + i * sizeof(later), sizeof(later));
+		if (later.due_ns > now)
+			err = buf_add(&a->later, &later, sizeof(later));
+		else
+			err = thread_answer(a, &later.want, later.tries, false);
+	}
+	buf_done(&old);
 	return err;
 }
 
@@ -482,6 +528,8 @@ int answers__give(struct answers *a)
 	int err = 0;
 
 	a->call++;
+	if (!ending)
+		err = names_again(a);
 	while (!err && (!late || ending) && profile__want(a->profile, &want)) {
 		switch (want.type) {
 		case WANT_IMAGE:
@@ -489,7 +537,7 @@ int answers__give(struct answers *a)
 				err = image_answer(a, &want);
 			break;
 		case WANT_THREAD_NAME:
-			err = thread_answer(a, &want, late);
+			err = thread_answer(a, &want, 0, late);
 			break;
 		case WANT_CODE:
 			if (!late)
@@ -566,6 +614,8 @@ int answers__wait_ms(const struct answers *a, int max_ms)
 	uint64_t now = now_ns(), wait, due;
 	const struct live *live;
 
+	if (a->later.len && max_ms > LATER_MS)
+		max_ms = LATER_MS;
 	for (live = a->lives; live; live = live->hh.next) {
 		due = live->next_try_ns;
 		if (live->found && live->tasks.next_ns && (!due || live->tasks.next_ns < due))

@@ -26,9 +26,9 @@ typedef int (*record_put_fn)(void *ctx, enum record_type type, const void *data,
 struct answers;
 
 /* NULL: out of memory. The sampler is told of each interpreter that is found, and with `tasks` of its
- * asyncio. */
+ * asyncio. need_gil: one that runs without a GIL is refused. */
 struct answers *answers__new(struct sampler *sampler, struct profile *profile, bool tasks,
-			     record_put_fn put, void *ctx);
+			     bool need_gil, record_put_fn put, void *ctx);
 void answers__free(struct answers *a);
 
 /* From now on the answers are of this profile, which has been told of all images that are alive; what

@@ -13,6 +13,7 @@
 #include "base/buf.h"
 #include "os/proc.h"
 #include "os/syscall.h"
+#include "os/task.h"
 #include "probe/peers.h"
 #include "probe/sampler.h"
 #include "python/gil.h"
@@ -188,14 +189,14 @@ static int thread_tell(const struct asleep *a, pid_t tid, const struct stack_thr
 	uint64_t exec_ns, exec_again, delay_ns;
 	int err;
 
-	if (!sampler__task_times(tid, &exec_ns, &delay_ns))
+	if (!task_times(tid, &exec_ns, &delay_ns))
 		return 0;
 	err = stack_read(a->mem, a->abi, a->cfg, a->pid, tid, thread, EV_FRAMES_MAX, PATIENCE_NS,
 			 &stack);
 	if (!err)
 		err = task_add(a, thread, &stack, &name);
 	if (err || stack.truth != STACK_EXACT || stack.frame_cnt > EV_ENTRIES_MAX ||
-	    !sampler__task_times(tid, &exec_again, &delay_ns) || exec_again != exec_ns)
+	    !task_times(tid, &exec_again, &delay_ns) || exec_again != exec_ns)
 		goto out; /* it ran, or cannot be read */
 	seen.exec_ns = exec_ns;
 	seen.run_delay = delay_ns;
@@ -240,6 +241,7 @@ int asleep_tell(const struct asleep *a)
 
 	buf_init(&threads, STACK_THREADS_BYTES_MAX);
 	stack_threads(a->mem, a->abi, a->cfg, &threads); /* what could be read of it will do */
+	stack_threads_settle(&threads, a->pid);
 	cnt = proc_threads(a->pid, &tids);
 	peers_ask(a, tids, cnt);
 	for (i = 0; i < cnt && !err; i++) {

@@ -19,9 +19,10 @@
 #include "probe/sampler.h"
 
 #define ALIVE_NS    250000000ULL /* between looks into /proc for who still runs */
-#define SCANS_MAX   16           /* for children: more are born at each only in a fork storm */
-#define SEEN_MAX    65536        /* processes */
-#define COUNTS_ONCE 4096         /* counts per record */
+#define TAKE_NS     50000000ULL /* for what the ring brings, between looks at the clock and signals */
+#define SCANS_MAX   16          /* for children: more are born at each only in a fork storm */
+#define SEEN_MAX    65536       /* processes */
+#define COUNTS_ONCE 4096        /* counts per record */
 
 static volatile sig_atomic_t stop_signal;
 
@@ -135,12 +136,14 @@ static int take_count(void *ctx, const struct count_key *key, const struct count
 	return recording_share(r, key, &rest);
 }
 
-/* Reads what the kernel side has sent, and answers what follows from it. */
-static int take_events(struct recording *r)
+/* Reads what the kernel side has sent, and answers what follows from it. patience_ns: 0, or how long at
+ * most it is read. */
+static int take_events(struct recording *r, uint64_t patience_ns)
 {
-	int code = sampler__consume(r->sampler, take_event, r);
+	int code = sampler__consume(r->sampler, patience_ns, take_event, r);
 
-	if (code)
+	r->more = code > 0;
+	if (code < 0)
 		return explain(r, code, "cannot read the kernel's samples");
 	code = answers__give(r->answers);
 	if (!code)
@@ -158,7 +161,7 @@ int recording_counts(struct recording *r)
 
 	sampler__flip(r->sampler);
 	/* stacks first: a count is of use only once its stack is known */
-	code = take_events(r);
+	code = take_events(r, 0);
 	if (!code)
 		code = sampler__drain(r->sampler, take_count, r);
 	if (!code)
@@ -262,23 +265,29 @@ static void watch(struct recording *r, int i, pid_t pid)
 
 static int child_adopt(struct recording *r, pid_t pid)
 {
+	bool followed = sampler__follows(r->sampler, pid);
+	uint32_t image = 0;
 	struct err why = {};
 	int code;
 
-	if (!sampler__follows(r->sampler, pid)) {
+	if (!followed) {
 		if (r->image_cnt == SAMPLER_ROOTS_MAX)
 			return err_set(
 				&r->err, -E2BIG,
 				"there are more than %d processes and children; give fewer -p, "
 				"or leave -s out",
 				SAMPLER_ROOTS_MAX);
-		code = answers__child(r->answers, ++r->image_cnt, pid);
+		image = ++r->image_cnt;
+		code = answers__child(r->answers, image, pid);
 		if (code)
 			return code;
 	}
-	code = sampler__attach(r->sampler, pid, true, &why);
+	/* only one that was forked since the first timer can have a timer already */
+	code = sampler__attach(r->sampler, pid, followed, &why);
 	if (code && code != -ESRCH)
 		r->err = why;
+	if (!followed && !proc_alive(pid))
+		sampler__forget(r->sampler, pid, image);
 	return code == -ESRCH ? 0 : code;
 }
 
@@ -394,7 +403,8 @@ int recording_start(struct recording *r)
 			return err_set(&r->err, -ENOMEM, "out of memory");
 	}
 	if (r->profile && r->sampler)
-		r->answers = answers__new(r->sampler, r->profile, r->options.tasks, take_record, r);
+		r->answers = answers__new(r->sampler, r->profile, r->options.tasks,
+					  options.holder_only, take_record, r);
 	if (!r->answers)
 		return err_set(&r->err, -ENOMEM, "out of memory");
 	code = recording_begin(r);
@@ -470,8 +480,9 @@ int recording_step(struct recording *r, int wait_ms, bool *ret_over)
 	/* before the events: who has ended may have forked, and that stands in the ring */
 	alive_look(r);
 	budget_look(r);
-	poll(r->pidfds, r->options.pid_cnt + 1, answers__wait_ms(r->answers, wait_ms));
-	code = take_events(r);
+	poll(r->pidfds, r->options.pid_cnt + 1,
+	     r->more ? 0 : answers__wait_ms(r->answers, wait_ms));
+	code = take_events(r, TAKE_NS);
 	if (!code && sampler__drain_due(r->sampler))
 		code = recording_counts(r);
 	*ret_over = roots_gone(r) && !(r->options.children && profile__any_alive(r->profile));

@@ -50,6 +50,7 @@ struct recording {
 	uint64_t progress_ns;     /* when it was last printed */
 	bool is_terminal;
 	bool interrupted;
+	bool more; /* the ring was not read to its end */
 	struct buf counts;
 	struct err err;
 };

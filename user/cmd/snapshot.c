@@ -444,6 +444,7 @@ static int threads_look(struct snapshot *s, struct mem *mem, uint64_t interp)
 	buf_init(&named, THREADS_LIST_BYTES_MAX);
 	/* what can't be read is not there: the thread is then called not Python's */
 	stack_threads(mem, &s->layout.abi, &s->cfg, &list);
+	stack_threads_settle(&list, s->pid);
 	threads_list(mem, &s->layout.abi, interp, &named);
 	if (s->with_tasks)
 		err = tasks_look(s, mem, &list, &moments);

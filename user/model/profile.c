@@ -196,6 +196,15 @@ static int code_apply(struct profile *p, const struct event *ev, const void *dat
 	return 0;
 }
 
+static void thread_ended(struct profile *p, uint32_t serial)
+{
+	struct thread *thread;
+
+	HASH_FIND(hh, p->threads, &serial, sizeof(serial), thread);
+	if (thread)
+		thread->ended = true;
+}
+
 static int thread_apply(struct profile *p, const struct ev_thread *ev)
 {
 	struct thread *thread;
@@ -221,6 +230,7 @@ static int thread_apply(struct profile *p, const struct ev_thread *ev)
 				      .image = ev->hdr.image,
 				      .pid = ev->hdr.tgid,
 				      .thread = thread->serial,
+				      .tid = thread->tid,
 				      .thread_id = thread->thread_id });
 	return thread->comm ? 0 : -ENOMEM;
 }
@@ -323,6 +333,7 @@ static int ring_apply(struct profile *p, const void *data, size_t len, struct er
 	case EV_EXIT:
 		return exit_apply(p, ev.exit);
 	case EV_TIMES:
+		thread_ended(p, ev.hdr->thread);
 		return profile_times(p, ev.hdr->thread, &ev.times->times);
 	case EV_TICK:
 		return profile_tick(p, ev.tick);

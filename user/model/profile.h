@@ -48,6 +48,7 @@ struct want {
 	uint32_t image;
 	int32_t pid;
 	uint32_t thread;    /* WANT_THREAD_NAME: serial, */
+	int32_t tid;        /* its id, */
 	uint64_t thread_id; /* and pthread_self() */
 	uint64_t code;      /* WANT_CODE */
 	uint32_t check;

@@ -35,6 +35,7 @@ struct thread {
 	char *comm;    /* the kernel's name, clean */
 	char *name;    /* the program's own, NULL = not known */
 	bool not_read; /* there was no time to read its name */
+	bool ended;    /* and its thread_id may be another's */
 	uint64_t samples;
 	uint64_t waits_ns;  /* of its waits whose stacks are known, run queue included */
 	uint64_t hidden_ns; /* of those that came without a stack, and their time with them */

@@ -301,12 +301,13 @@ void profile__want_again(struct profile *p)
 	/* what still waits is asked here, if it can still be answered */
 	p->wants[WANT_QUEUE_NAMES].next = p->wants[WANT_QUEUE_NAMES].cnt = 0;
 	for (thread = p->threads; thread; thread = thread->hh.next) {
-		if (thread->name || !alive(p, thread->image, &image))
+		if (thread->name || thread->ended || !alive(p, thread->image, &image))
 			continue;
 		profile_ask(p, (struct want){ .type = WANT_THREAD_NAME,
 					      .image = thread->image,
 					      .pid = thread->tgid,
 					      .thread = thread->serial,
+					      .tid = thread->tid,
 					      .thread_id = thread->thread_id });
 	}
 	for (code = p->codes; code; code = code->hh.next) {

@@ -18,6 +18,10 @@
 #define MISSING_LOSS_PERCENT 50
 #define MISSING_LOSS_MIN     5
 
+/* Second ticks are no samples. Many of them mean that -s came upon a storm of forks, or that what was
+ * taken for second ones was not. */
+#define FILTERED_SAID_PERCENT 5
+
 const struct flag_text flag_texts[FLAG_TEXT_CNT] = {
 	{ EV_STACK_TRUNCATED, "[deeper frames cut]",
 	  "samples of stacks deeper than 512 frames, or than 400 of changing functions, cut at "
@@ -278,15 +282,17 @@ static void remarks_of_refused(struct remarks *r)
 static void remarks_of_rest(struct remarks *r)
 {
 	const struct record_stats *s = &r->profile->stats;
+	uint64_t came, missing = 0, not_read = 0, filtered = s->stat[STAT_DUPLICATE_TIMER];
 	const struct thread *thread;
-	uint64_t came, missing = 0, not_read = 0;
 
 	for (thread = r->profile->threads; thread; thread = thread->hh.next)
 		not_read += thread->not_read && !thread->name;
 	remark(r, not_read, "threads whose names were not read (out of time)", false);
 	came = s->stat[STAT_SAMPLES] + s->stat[STAT_EXITING] + s->stat[STAT_DUPLICATE_TIMER] +
-	       s->stat[STAT_DROP_THREADS_FULL] + s->stat[STAT_DROP_RING_THREAD] +
-	       s->stat[STAT_DROP_SCRATCH];
+	       s->stat[STAT_NOT_HOLDER] + s->stat[STAT_DROP_THREADS_FULL] +
+	       s->stat[STAT_DROP_RING_THREAD] + s->stat[STAT_DROP_SCRATCH];
+	if (filtered * 100 > (s->stat[STAT_SAMPLES] + filtered) * FILTERED_SAID_PERCENT)
+		remark(r, filtered, "ticks of a second timer on one thread, filtered", false);
 	if (s->ticks_expected > came + s->ticks_slack)
 		missing = s->ticks_expected - came;
 	remark(r, missing,

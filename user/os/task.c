@@ -102,3 +102,31 @@ int task_info(pid_t pid, pid_t tid, struct task_info *ret_info)
 	*ret_info = info;
 	return 0;
 }
+
+/* /proc/TID/schedstat (Documentation/scheduler/sched-stats.rst): se.sum_exec_runtime and
+ * sched_info.run_delay, as bpf/ reads them. */
+bool task_times(pid_t tid, uint64_t *ret_exec_ns, uint64_t *ret_run_delay)
+{
+	unsigned long long exec = 0, delay = 0;
+	char path[64];
+	FILE *file;
+	bool ok;
+
+	snprintf(path, sizeof(path), "/proc/%d/schedstat", tid);
+	file = fopen(path, "re");
+	if (!file)
+		return false;
+	ok = fscanf(file, "%llu %llu", &exec, &delay) == 2;
+	fclose(file);
+	*ret_exec_ns = exec;
+	*ret_run_delay = delay;
+	return ok;
+}
+
+bool task_exists(pid_t pid, pid_t tid)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d", pid, tid);
+	return !access(path, F_OK);
+}

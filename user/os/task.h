@@ -47,4 +47,10 @@ struct task_info {
 /* -ESRCH: the thread is gone. */
 int task_info(pid_t pid, pid_t tid, struct task_info *ret_info);
 
+/* The kernel's sums of a thread's time on the CPU and in run queues; false: not to be had. */
+bool task_times(pid_t tid, uint64_t *ret_exec_ns, uint64_t *ret_run_delay);
+
+/* Does this process have (still) this thread? */
+bool task_exists(pid_t pid, pid_t tid);
+
 #endif

@@ -19,6 +19,7 @@
 #include "os/feature.h"
 #include "os/proc.h"
 #include "os/syscall.h"
+#include "os/task.h"
 #include "probe/cost.h"
 #include "probe/programs.h"
 #include "probe/rest.h"
@@ -50,6 +51,8 @@ struct sampler {
 	/* the current sampler__consume()'s */
 	int (*fn)(void *ctx, void *data, size_t len);
 	void *ctx;
+	uint64_t begin_ns, end_at_ns;
+	bool more;
 };
 
 struct sampler *sampler__new(const struct sampler_options *options)
@@ -73,11 +76,27 @@ static void limits_raise(void)
 	}
 }
 
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
+}
+
+/* libbpf goes on until the ring is empty, which it never is while events come faster than they are
+ * taken. A negative return is its only end before; this event counts as taken even so (libbpf 1.1 to
+ * 1.5, ringbuf_process_ring). */
 static int on_event(void *ctx, void *data, size_t len)
 {
+	const struct ev_hdr *hdr = data;
 	struct sampler *s = ctx;
+	int err = s->fn ? s->fn(s->ctx, data, len) : 0;
 
-	return s->fn ? s->fn(s->ctx, data, len) : 0;
+	if (err < 0)
+		return err;
+	s->more = hdr->ts_ns > s->begin_ns || now_ns() > s->end_at_ns;
+	return s->more ? -ECANCELED : 0;
 }
 
 /* The kernel side's own serials of CPU 0 begin behind those that are kept for user space. */
@@ -152,6 +171,7 @@ int sampler__follow(struct sampler *s, pid_t pid, uint32_t image, const struct p
 			return -errno;
 		if (proc.image != image)
 			return -ESTALE;
+		fresh.since_ns = proc.since_ns;
 	}
 	if (cfg) {
 		fresh.state = PROC_PYTHON;
@@ -160,32 +180,14 @@ int sampler__follow(struct sampler *s, pid_t pid, uint32_t image, const struct p
 	return bpf_map_update_elem(fd, &tgid, &fresh, replace ? BPF_EXIST : BPF_ANY) ? -errno : 0;
 }
 
-static uint64_t now_ns(void)
+void sampler__forget(struct sampler *s, pid_t pid, uint32_t image)
 {
-	struct timespec ts;
+	int fd = bpf_map__fd(s->skel->maps.procs);
+	uint32_t tgid = pid;
+	struct proc proc;
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
-}
-
-/* /proc/TID/schedstat (Documentation/scheduler/sched-stats.rst): se.sum_exec_runtime and
- * sched_info.run_delay, as the kernel side reads them. */
-bool sampler__task_times(pid_t tid, uint64_t *ret_exec_ns, uint64_t *ret_run_delay)
-{
-	unsigned long long exec = 0, delay = 0;
-	char path[64];
-	FILE *file;
-	bool ok;
-
-	snprintf(path, sizeof(path), "/proc/%d/schedstat", tid);
-	file = fopen(path, "re");
-	if (!file)
-		return false;
-	ok = fscanf(file, "%llu %llu", &exec, &delay) == 2;
-	fclose(file);
-	*ret_exec_ns = exec;
-	*ret_run_delay = delay;
-	return ok;
+	if (!bpf_map_lookup_elem(fd, &tgid, &proc) && proc.image == image)
+		bpf_map_delete_elem(fd, &tgid);
 }
 
 uint32_t sampler__serial(struct sampler *s)
@@ -336,8 +338,9 @@ void sampler__stop(struct sampler *s)
 	int i;
 
 	if (s->skel && s->skel->bss) {
-		s->skel->bss->ready = 0;
 		s->end_ns = now_ns();
+		s->skel->bss->end_ns = s->end_ns;
+		__atomic_store_n(&s->skel->bss->ready, 0, __ATOMIC_SEQ_CST);
 	}
 	for (i = 0; i < s->timer_cnt; i++)
 		ioctl(s->timers[i].fd, PERF_EVENT_IOC_DISABLE, 0);
@@ -361,16 +364,22 @@ int sampler__fd(const struct sampler *s)
 	return ring_buffer__epoll_fd(s->ring);
 }
 
-int sampler__consume(struct sampler *s, int (*fn)(void *ctx, void *data, size_t len), void *ctx)
+int sampler__consume(struct sampler *s, uint64_t patience_ns,
+		     int (*fn)(void *ctx, void *data, size_t len), void *ctx)
 {
 	int err;
 
 	s->fn = fn;
 	s->ctx = ctx;
+	s->begin_ns = now_ns();
+	s->end_at_ns = patience_ns ? s->begin_ns + patience_ns : UINT64_MAX;
+	s->more = false;
 	/* takes back the wake-up, if there was one; most events come without: look in any case */
 	err = ring_buffer__poll(s->ring, 0);
 	if (err >= 0 || err == -EINTR)
 		err = ring_buffer__consume(s->ring);
+	if (s->more)
+		return 1;
 	return err < 0 ? err : 0;
 }
 
@@ -436,6 +445,22 @@ out:
 	return err;
 }
 
+/* When the time of an image's threads begins that have not been switched yet. */
+static uint64_t image_since(const struct sampler *s, uint32_t image)
+{
+	int fd = bpf_map__fd(s->skel->maps.procs);
+	uint32_t left = 4 * bpf_map__max_entries(s->skel->maps.procs), tgid, *prev = NULL;
+	uint64_t start = s->skel->bss->start_ns;
+	struct proc proc;
+
+	while (left-- && !bpf_map_get_next_key(fd, prev, &tgid)) {
+		prev = &tgid;
+		if (!bpf_map_lookup_elem(fd, &tgid, &proc) && proc.image == image)
+			return proc.since_ns > start ? proc.since_ns : start;
+	}
+	return start;
+}
+
 /* A thread's entry at one moment: the kernel side may write to it meanwhile. */
 static bool thread_read(const struct sampler *s, uint32_t tid, struct thread_seen *ret_thread)
 {
@@ -479,11 +504,12 @@ static int thread_end(void *ctx, pid_t tid, struct thread_seen *thread)
 {
 	const struct finish *f = ctx;
 	struct sampler *s = f->sampler;
-	struct rest rest = { .start_ns = s->skel->bss->start_ns,
+	struct rest rest = { .start_ns = thread->since_ns ? s->skel->bss->start_ns
+							  : image_since(s, thread->image),
 			     .end_ns = s->end_ns ? s->end_ns : now_ns(),
 			     .is_end = s->end_ns };
 
-	rest.known = sampler__task_times(tid, &rest.exec_ns, &rest.delay_ns);
+	rest.known = task_times(tid, &rest.exec_ns, &rest.delay_ns);
 	return rest_give(&rest, tid, thread, f->to);
 }
 

@@ -47,6 +47,10 @@ int sampler__load(struct sampler *s, struct err *err);
 int sampler__follow(struct sampler *s, pid_t pid, uint32_t image, const struct py_cfg *cfg,
 		    bool replace);
 
+/* Follows it no longer, if it is still that image: it had ended before it was followed, so that the
+ * kernel side will not see its end, and its pid may become another's. */
+void sampler__forget(struct sampler *s, pid_t pid, uint32_t image);
+
 /* Is this process followed: by sampler__follow(), or because a followed one forked it? */
 bool sampler__follows(const struct sampler *s, pid_t pid);
 
@@ -61,9 +65,6 @@ int sampler__asleep(struct sampler *s, pid_t tid, const struct thread_seen *thre
 /* A serial for such a thread; 0: none is left. */
 uint32_t sampler__serial(struct sampler *s);
 
-/* The kernel's sums of a thread's time on the CPU and in run queues; false: not to be had. */
-bool sampler__task_times(pid_t tid, uint64_t *ret_exec_ns, uint64_t *ret_run_delay);
-
 int sampler__start(struct sampler *s);
 void sampler__stop(struct sampler *s); /* timers off; what came before stays to be read */
 
@@ -71,9 +72,11 @@ void sampler__stop(struct sampler *s); /* timers off; what came before stays to 
  * seen, or the ring is a quarter full. */
 int sampler__fd(const struct sampler *s);
 
-/* Gives every event in the ring to fn (aligned to 8, unchecked) until it returns negative (returned).
- * 0, also when a signal came. */
-int sampler__consume(struct sampler *s, int (*fn)(void *ctx, void *data, size_t len), void *ctx);
+/* Gives every event that is in the ring now to fn (aligned to 8, unchecked) until it returns negative
+ * (returned); what comes meanwhile, mostly next time. With patience_ns, not for longer than that.
+ * 0, also when a signal came; 1: there is more. */
+int sampler__consume(struct sampler *s, uint64_t patience_ns,
+		     int (*fn)(void *ctx, void *data, size_t len), void *ctx);
 
 /* Makes the kernel side count into the other of its two tables, and waits until the ticks that may
  * still use this one are over. Every stack counted so far is in the ring then: read that before

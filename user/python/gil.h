@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The GIL, read from outside: who had it at that moment, and where its futexes lie, by which a
- * thread that waits for it is known. v3.8 to v3.13 Include/internal/pycore_gil.h.
+ * thread that waits for it is known. v3.8 to v3.14 Include/internal/pycore_gil.h.
  */
 #ifndef UNCOIL_PYTHON_GIL_H
 #define UNCOIL_PYTHON_GIL_H
@@ -16,6 +16,7 @@ struct gil {
 	uint64_t addr; /* of struct _gil_runtime_state; 0: not known */
 	uint32_t size;
 	bool locked;
+	bool off;        /* a free-threaded build that runs without it, but for imports */
 	uint64_t holder; /* thread state that has it, or had it last */
 };
 

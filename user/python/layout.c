@@ -281,6 +281,22 @@ static int tstates_prove(const struct py_found *found, const struct py_layout *l
 	return err;
 }
 
+/* The main interpreter, 0 = none yet. `main` follows `head`, which is the newest, and that one may have
+ * no thread state at the moment (struct pyinterpreters, v3.8 to v3.15
+ * Include/internal/pycore_runtime*.h). */
+static int interp_main(const struct py_found *found, const struct py_layout *layout,
+		       struct mem *mem, uint64_t *ret_interp)
+{
+	uint64_t head_main[2];
+	int err;
+
+	err = mem_read(mem, found->runtime + layout->abi.off.runtime_interpreters_head, head_main,
+		       sizeof(head_main));
+	if (!err)
+		*ret_interp = head_main[0] && head_main[1] ? head_main[1] : head_main[0];
+	return err;
+}
+
 int layout_verify(const struct py_found *found, const struct py_layout *layout, pid_t pid,
 		  struct mem *mem, struct layout_proof *ret_proof, struct err *err)
 {
@@ -288,8 +304,7 @@ int layout_verify(const struct py_found *found, const struct py_layout *layout, 
 	char version[24];
 	int code;
 
-	code = mem_u64(mem, found->runtime + layout->abi.off.runtime_interpreters_head,
-		       &proof.interp);
+	code = interp_main(found, layout, mem, &proof.interp);
 	if (!code && proof.interp)
 		code = tstates_prove(found, layout, pid, mem, &proof);
 	if (code == -ESRCH || code == -EPERM)

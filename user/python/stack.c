@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "base/buf.h"
+#include "os/proc.h"
 #include "python/gil.h"
 #include "python/mem.h"
 #include "python/object_read.h"
@@ -14,6 +15,7 @@
 #define PAGE          4096
 #define CODES_KEPT    256 /* checks remembered during one walk; a power of two */
 #define INTERPS_MAX   1024
+#define SHIMS_MAX     4 /* before the first frame */
 #define READS_MIN     2 /* of a thread that runs, to compare them */
 #define READS_MAX     64
 #define READS_RUNNING 6 /* as many times running, and it is not waited for any longer */
@@ -65,6 +67,37 @@ static pid_t pthread_tid(struct mem *mem, uint64_t thread_id)
 	return tid;
 }
 
+/* Does the chain that begins at this frame have more than shims of the C stack? */
+static bool has_frames(struct mem *mem, const struct py_cfg *cfg, uint64_t frame)
+{
+	uint8_t owner;
+	int i;
+
+	for (i = 0; frame && i < SHIMS_MAX && (cfg->flags & PY_CFG_FRAME_OWNER); i++)
+		if (mem_read(mem, frame + cfg->frame_owner, &owner, sizeof(owner)) ||
+		    owner < cfg->frame_owner_skip ||
+		    mem_u64(mem, frame + cfg->frame_previous, &frame))
+			return true;
+	return frame;
+}
+
+static enum stack_rank rank_of(struct mem *mem, const struct py_cfg *cfg, uint64_t tstate,
+			       uint64_t current)
+{
+	uint32_t status = 0;
+	uint64_t frame = 0;
+
+	if (cfg->tstate_active)
+		mem_u32(mem, tstate + cfg->tstate_status, &status);
+	if (tstate == current || status & cfg->tstate_active)
+		return STACK_RANK_CURRENT;
+	if (mem_u64(mem, tstate + cfg->tstate_frame, &frame) ||
+	    ((cfg->flags & PY_CFG_CFRAME) && frame &&
+	     mem_u64(mem, frame + cfg->cframe_current_frame, &frame)))
+		return STACK_RANK_IDLE;
+	return has_frames(mem, cfg, frame) ? STACK_RANK_FRAMES : STACK_RANK_IDLE;
+}
+
 static int thread_read(struct mem *mem, const struct py_abi *abi, const struct py_cfg *cfg,
 		       struct stack_thread *thread)
 {
@@ -77,11 +110,50 @@ static int thread_read(struct mem *mem, const struct py_abi *abi, const struct p
 	/* the C library's word first: it is right in a forked child too, where CPython 3.11's own
 	 * is still the parent's */
 	thread->ns_tid = pthread_tid(mem, thread->thread_id);
-	if (!thread->ns_tid && abi->off.tstate_native_thread_id &&
-	    !mem_u64(mem, thread->tstate + abi->off.tstate_native_thread_id, &tid) &&
-	    tid <= 0x7fffffff)
+	if (!abi->off.tstate_native_thread_id ||
+	    mem_u64(mem, thread->tstate + abi->off.tstate_native_thread_id, &tid) ||
+	    tid > 0x7fffffff)
+		return 0;
+	if (!thread->ns_tid)
 		thread->ns_tid = tid;
+	else if (thread->ns_tid != (pid_t)tid)
+		thread->native_tid = tid;
 	return 0;
+}
+
+/* The ids of the process's threads, as they see them themselves: *ret_tids, to be freed; their count. */
+static int ns_tids(pid_t pid, pid_t **ret_tids)
+{
+	struct task_info info;
+	pid_t *tids = NULL;
+	int cnt, i, n = 0;
+
+	cnt = proc_threads(pid, &tids);
+	for (i = 0; i < cnt; i++)
+		if (!task_info(pid, tids[i], &info))
+			tids[n++] = info.ns_tid;
+	*ret_tids = tids;
+	return n;
+}
+
+void stack_threads_settle(struct buf *list, pid_t pid)
+{
+	struct stack_thread *threads = (struct stack_thread *)list->data;
+	size_t i, cnt = list->len / sizeof(*threads);
+	pid_t *tids = NULL;
+	int n = 0, k;
+
+	for (i = 0; i < cnt; i++) {
+		if (!threads[i].native_tid)
+			continue;
+		if (!tids)
+			n = ns_tids(pid, &tids);
+		for (k = 0; k < n && tids[k] != threads[i].ns_tid; k++)
+			;
+		if (k == n)
+			threads[i].ns_tid = threads[i].native_tid;
+	}
+	free(tids);
 }
 
 int stack_threads(struct mem *mem, const struct py_abi *abi, const struct py_cfg *cfg,
@@ -89,16 +161,20 @@ int stack_threads(struct mem *mem, const struct py_abi *abi, const struct py_cfg
 {
 	struct stack_thread thread = {};
 	uint32_t interps = 0, cnt = 0;
+	uint64_t current = 0;
 	int err;
 
+	if (cfg->runtime_tstate_current)
+		mem_u64(mem, cfg->runtime + cfg->runtime_tstate_current, &current);
 	err = mem_u64(mem, cfg->runtime + cfg->runtime_interpreters_head, &thread.interp);
 	while (!err && thread.interp && interps++ < INTERPS_MAX) {
 		err = mem_u64(mem, thread.interp + cfg->interp_threads_head, &thread.tstate);
 		while (!err && thread.tstate) {
 			if (cnt++ == STACK_TSTATES_MAX)
 				return -E2BIG;
-			thread.ns_tid = 0;
+			thread.ns_tid = thread.native_tid = 0;
 			err = thread_read(mem, abi, cfg, &thread);
+			thread.rank = rank_of(mem, cfg, thread.tstate, current);
 			if (!err)
 				err = buf_add(out, &thread, sizeof(thread));
 			if (!err)
@@ -114,14 +190,20 @@ int stack_threads(struct mem *mem, const struct py_abi *abi, const struct py_cfg
 
 const struct stack_thread *stack_thread_of(const struct buf *list, pid_t ns_tid)
 {
-	const struct stack_thread *threads = (const struct stack_thread *)list->data;
+	const struct stack_thread *threads = (const struct stack_thread *)list->data, *best = NULL;
 	size_t i, cnt = list->len / sizeof(*threads);
+	uint64_t interp = 0;
 
-	/* newest first: a thread state that its thread left behind lies further down */
-	for (i = 0; i < cnt; i++)
-		if (threads[i].ns_tid == ns_tid)
-			return &threads[i];
-	return NULL;
+	/* newest first: in one interpreter, a thread state that its thread left behind lies further
+	 * down; of several interpreters with frames the thread is in the newest */
+	for (i = 0; i < cnt; i++) {
+		if (threads[i].ns_tid != ns_tid || (best && threads[i].interp == interp))
+			continue;
+		interp = threads[i].interp;
+		if (!best || threads[i].rank > best->rank)
+			best = &threads[i];
+	}
+	return best;
 }
 
 /* --- one walk --- */

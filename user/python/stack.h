@@ -25,12 +25,22 @@ struct mem;
 #define STACK_FRAMES_MAX  100000
 #define STACK_TSTATES_MAX 4096
 
+/* How surely a thread state is the one that its thread uses, which may have one in each interpreter
+ * (bpf/walk.bpf.h). */
+enum stack_rank {
+	STACK_RANK_IDLE,    /* it has no frames */
+	STACK_RANK_FRAMES,  /* the thread will come back to it, unless to another one first */
+	STACK_RANK_CURRENT, /* says so itself (3.12+), or holds the one GIL */
+};
+
 /* One thread of Python's. */
 struct stack_thread {
 	uint64_t tstate;    /* address of its PyThreadState */
 	uint64_t interp;    /* address of the interpreter it belongs to */
 	uint64_t thread_id; /* pthread_self() */
-	pid_t ns_tid;       /* its id as it sees it itself; 0: not known */
+	pid_t ns_tid;       /* its id as it sees it itself, by the C library; 0: not known */
+	pid_t native_tid;   /* the same, by CPython; 0: not known, or what ns_tid says */
+	enum stack_rank rank;
 };
 
 #define STACK_THREADS_BYTES_MAX (STACK_TSTATES_MAX * sizeof(struct stack_thread))
@@ -42,7 +52,12 @@ struct stack_thread {
 int stack_threads(struct mem *mem, const struct py_abi *abi, const struct py_cfg *cfg,
 		  struct buf *out);
 
-/* The thread in such a list whose own id is ns_tid; NULL: not Python's. */
+/* Makes native_tid what ns_tid is, where that one is none of the process's threads: another C library
+ * keeps something else at that place. */
+void stack_threads_settle(struct buf *list, pid_t pid);
+
+/* The thread in such a list whose own id is ns_tid, by the thread state that it uses; NULL: not
+ * Python's. */
 const struct stack_thread *stack_thread_of(const struct buf *list, pid_t ns_tid);
 
 enum stack_truth {
