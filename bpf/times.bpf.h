@@ -105,6 +105,7 @@ static __always_inline void times_end(struct thread_seen *thread, struct task_st
 		now = end_ns;
 	if (now > since && end_ns && thread->is_off) {
 		thread->over_ns = now - since;
+		thread->over_start_ns = since;
 		thread->over_hash = thread->since_ns ? thread->hash : 0;
 		wait_settle(thread, task);
 	} else if (now > since) {

@@ -16,11 +16,10 @@
 #include "base/secret.h"
 #include "base/text.h"
 #include "cmd/answer_code.h"
+#include "cmd/answer_impl.h"
 #include "cmd/asleep.h"
-#include "cmd/task_look.h"
 #include "events.h"
 #include "os/proc.h"
-#include "os/task.h"
 #include "probe/peers.h"
 #include "probe/sampler.h"
 #include "python/find.h"
@@ -35,54 +34,6 @@
 
 /* A program that has run this long without an interpreter is hardly going to load one. */
 #define RETRY_EAGER_NS 30000000000ULL
-
-/* Names that were not there yet are asked for again: how many wait at most, and how often is looked. */
-#define LATER_MAX 4096
-#define LATER_MS  5
-
-/* What is known of one live image. */
-struct live {
-	uint32_t image;
-	pid_t pid;
-	uint32_t flags; /* enum record_image_flag */
-	bool found;     /* found, layout hold */
-	bool proved;
-	bool refused; /* a Python that uncoil does not know: not looked at again */
-	struct py_found py;
-	struct py_layout layout;
-	struct layout_proof proof;
-	struct mem_process mem;
-	struct buf threads;    /* struct thread_object: what its threading module knows, */
-	uint64_t threads_call; /* as of this call of answers__give() */
-	uint32_t tries;
-	uint64_t first_try_ns;
-	uint64_t next_try_ns; /* CLOCK_MONOTONIC; 0 = not waiting */
-	struct task_look tasks;
-	UT_hash_handle hh;
-};
-
-/* A thread's name that was not there yet. */
-struct later {
-	struct want want;
-	uint64_t due_ns; /* CLOCK_MONOTONIC */
-	uint32_t tries;
-};
-
-struct answers {
-	struct sampler *sampler;
-	struct peers *peers;
-	struct profile *profile;
-	bool need_gil; /* only threads that hold it are sampled */
-	record_put_fn put;
-	void *ctx;
-	struct live *lives;
-	struct buf later; /* struct later [] */
-	uint64_t call;    /* of answers__give() */
-	bool any_python;
-	bool tasks; /* are to be told */
-	struct err why;
-	struct py_files files;
-};
 
 static uint64_t now_ns(void)
 {
@@ -146,7 +97,7 @@ void answers__profile(struct answers *a, struct profile *profile)
 }
 
 /* Clean text is up to three times as long as the bytes were: it is cut here, cleaned. */
-static void string_add(struct buf *record, const struct buf *text)
+void answer_string(struct buf *record, const struct buf *text)
 {
 	uint32_t len = text_cut(buf_text(text), text->len, RECORD_STRING_MAX);
 
@@ -192,15 +143,15 @@ static int image_record(struct answers *a, const struct live *live)
 		r.flags |= RECORD_IMAGE_REFUSED;
 	buf_add(&record, &r, sizeof(r));
 	command_text(live->pid, &text);
-	string_add(&record, &text);
+	answer_string(&record, &text);
 	buf_clear(&text);
 	if (!proc_stat_read(live->pid, &stat))
 		text_clean(&text, stat.comm, strlen(stat.comm));
-	string_add(&record, &text);
+	answer_string(&record, &text);
 	buf_clear(&text);
 	if (!proc_link(live->pid, "cwd", &cwd))
 		text_clean(&text, buf_text(&cwd), cwd.len);
-	string_add(&record, &text);
+	answer_string(&record, &text);
 	buf_clear(&text);
 	if (live->found)
 		buf_fmt(&text, "CPython %s", python_version(live->py.hex, version));
@@ -210,7 +161,7 @@ static int image_record(struct answers *a, const struct live *live)
 		buf_str(&text, "a Python that is not supported");
 	else
 		buf_str(&text, "no Python found");
-	string_add(&record, &text);
+	answer_string(&record, &text);
 	err = record.err ? record.err : text.err;
 	if (!err)
 		err = a->put(a->ctx, RECORD_IMAGE, record.data, record.len);
@@ -370,7 +321,7 @@ int answers__asleep(struct answers *a, uint32_t image)
 }
 
 /* What is known of an image: its own, or for a forked child its parent's, whose memory it has. */
-static struct live *live_of(struct answers *a, uint32_t image, pid_t pid)
+struct live *live_of(struct answers *a, uint32_t image, pid_t pid)
 {
 	uint32_t parent = profile__image_parent(a->profile, image);
 	struct live *live, *from = NULL;
@@ -417,68 +368,6 @@ static int image_answer(struct answers *a, const struct want *want)
 	return image_record(a, live);
 }
 
-/* Appends the thread's name; what the threading module knows is read once a call, not once a
- * thread. */
-static int thread_name(struct answers *a, struct live *live, uint64_t thread_id, struct buf *name)
-{
-	uint64_t thread;
-
-	if (live->threads_call != a->call) {
-		buf_clear(&live->threads);
-		threads_list(&live->mem.mem, &live->layout.abi, live->proof.interp, &live->threads);
-		live->threads_call = a->call;
-	}
-	thread = threads_object(&live->threads, thread_id);
-	return thread ? threads_name_of(&live->mem.mem, &live->layout.abi, thread, name) : -ENOENT;
-}
-
-/* threading learns of a thread once that runs, and uncoil mostly before: asks again, later and later. */
-static void name_later(struct answers *a, const struct want *want, uint32_t tries)
-{
-	static const uint64_t steps_ms[] = { 5, 50, 250 };
-	struct later later = { .want = *want, .tries = tries + 1 };
-
-	if (tries == sizeof(steps_ms) / sizeof(steps_ms[0]) || profile__ending(a->profile))
-		return;
-	later.due_ns = now_ns() + steps_ms[tries] * 1000000;
-	buf_add(&a->later, &later, sizeof(later)); /* full: asked again at the end */
-	a->later.err = 0;
-}
-
-/* With `skip` there is no time to read it, and that is the answer. `tries`: how often it was asked for
- * before. */
-static int thread_answer(struct answers *a, const struct want *want, uint32_t tries, bool skip)
-{
-	struct record_thread r = { .thread = want->thread,
-				   .flags = skip ? RECORD_THREAD_NOT_READ : 0 };
-	struct buf record, name;
-	struct live *live;
-	int code, err = 0;
-
-	if (!profile__image_alive(a->profile, want->image))
-		return 0; /* its pid may be another's by now */
-	live = live_of(a, want->image, want->pid);
-	if (!live || !live->found || !live->proof.interp)
-		return 0; /* the kernel's name stands; asked again at the end */
-	buf_init(&record, 4096);
-	buf_init(&name, 2048);
-	code = skip ? 0 : thread_name(a, live, want->thread_id, &name);
-	/* of one that has ended it may be that of the thread that has its memory now */
-	if (!skip && !task_exists(want->pid, want->tid))
-		code = -ESRCH;
-	if (code == -ENOENT)
-		name_later(a, want, tries);
-	if (!code) {
-		buf_add(&record, &r, sizeof(r));
-		string_add(&record, &name);
-		err = record.err ? record.err
-				 : a->put(a->ctx, RECORD_THREAD_NAME, record.data, record.len);
-	}
-	buf_done(&record);
-	buf_done(&name);
-	return err;
-}
-
 static int code_answer(struct answers *a, const struct want *want)
 {
 	struct buf record;
@@ -499,27 +388,6 @@ static int code_answer(struct answers *a, const struct want *want)
 	return err;
 }
 
-/* Asks for the names whose time has come; the others go on waiting. */
-static int names_again(struct answers *a)
-{
-	struct buf old = a->later;
-	size_t i, cnt = old.len / sizeof(struct later);
-	uint64_t now = now_ns();
-	struct later later;
-	int err = 0;
-
-	buf_init(&a->later, LATER_MAX * sizeof(later));
-	for (i = 0; i < cnt && !err; i++) {
-		memcpy(&later, old.data + i * sizeof(later), sizeof(later));
-		if (later.due_ns > now)
-			err = buf_add(&a->later, &later, sizeof(later));
-		else
-			err = thread_answer(a, &later.want, later.tries, false);
-	}
-	buf_done(&old);
-	return err;
-}
-
 int answers__give(struct answers *a)
 {
 	bool ending = profile__ending(a->profile), late = false;
@@ -529,7 +397,7 @@ int answers__give(struct answers *a)
 
 	a->call++;
 	if (!ending)
-		err = names_again(a);
+		err = answer_names_again(a);
 	while (!err && (!late || ending) && profile__want(a->profile, &want)) {
 		switch (want.type) {
 		case WANT_IMAGE:
@@ -537,7 +405,7 @@ int answers__give(struct answers *a)
 				err = image_answer(a, &want);
 			break;
 		case WANT_THREAD_NAME:
-			err = thread_answer(a, &want, 0, late);
+			err = answer_name(a, &want, 0, late);
 			break;
 		case WANT_CODE:
 			if (!late)
