@@ -7,10 +7,13 @@
  * The thread that leaves is still the current one, so its memory can be read and does not change.
  * That is done with a run queue locked: it must be short. A thread that waits mostly waits where
  * it waited before, so the frames are first only followed, without a look at their code objects
- * (chain_step): if that sum, and what is waited for, are those of a recent wait of this thread,
- * the stack is the same. A code object that was freed and replaced at the same address under the
- * same callers, between two waits within MEMO_NS, would not be noticed; nothing else is left out.
+ * (chain_step): if that sum, and the facts of the wait, are those of a recent wait of this thread,
+ * the stack is the same. The facts are read at every switch: a descriptor's number says nothing of
+ * the file, which may be another one by then. A code object that was freed and replaced at the same
+ * address under the same callers, between two waits within MEMO_NS, would not be noticed; nothing
+ * else is left out.
  */
+#include "file.bpf.h"
 #include "times.bpf.h"
 
 #include <bpf/bpf_tracing.h>
@@ -19,11 +22,6 @@
 #ifndef MEMO_NS              /* make bench: 0 */
 #define MEMO_NS 100000000ULL /* how long a stack is believed to be what it was */
 #endif
-
-#define S_IFMT   0170000
-#define S_IFSOCK 0140000
-#define AF_INET  2
-#define AF_INET6 10
 
 struct pollfd {
 	int fd;
@@ -60,61 +58,41 @@ static __always_inline void target_read(struct task_struct *task, struct target 
 	}
 }
 
-static __always_inline void socket_read(struct file *file, struct wait *wait)
-{
-	struct socket *socket = BPF_CORE_READ(file, private_data);
-	struct sock *sk = BPF_CORE_READ(socket, sk);
-
-	if (!sk)
-		return;
-	wait->flags |= WAIT_SOCKET;
-	wait->type = BPF_CORE_READ(socket, type);
-	wait->family = BPF_CORE_READ(sk, __sk_common.skc_family);
-	if (wait->family == AF_INET)
-		BPF_CORE_READ_INTO((__u32 *)wait->addr, sk, __sk_common.skc_daddr);
-	else if (wait->family == AF_INET6)
-		bpf_core_read(wait->addr, sizeof(wait->addr), &sk->__sk_common.skc_v6_daddr);
-	else
-		return;
-	wait->port = __builtin_bswap16(BPF_CORE_READ(sk, __sk_common.skc_dport));
-	wait->local_port = BPF_CORE_READ(sk, __sk_common.skc_num);
-}
-
-static __always_inline void file_read(struct task_struct *task, int fd, struct wait *wait)
-{
-	struct fdtable *fdt = BPF_CORE_READ(task, files, fdt);
-	struct file *file = NULL, **fds;
-
-	if (fd < 0 || (__u32)fd >= BPF_CORE_READ(fdt, max_fds))
-		return;
-	fds = BPF_CORE_READ(fdt, fd);
-	if (bpf_probe_read_kernel(&file, sizeof(file), fds + fd) || !file)
-		return;
-	wait->flags |= WAIT_FILE;
-	wait->mode = BPF_CORE_READ(file, f_inode, i_mode);
-	if ((wait->mode & S_IFMT) == S_IFSOCK)
-		socket_read(file, wait);
-}
-
-/* The facts of a wait, into s->stack.wait and the stack's hash. */
+/* The facts of a wait, into s->stack.wait; but for WAIT_GIL. */
 static __always_inline void wait_fill(struct scratch *s, struct task_struct *task, __u16 state,
-				      const struct target *target, __u64 tstate)
+				      const struct target *target)
 {
 	struct wait *wait = &s->stack.wait;
-	__u64 gil;
-	int i;
+	struct file *file;
 
 	wait->syscall = target->regs.nr < SYSCALLS_MAX ? target->regs.nr : -1;
 	wait->state = state;
 	wait->cnt = target->cnt;
-	if (state) {
-		file_read(task, target->fd, wait);
-		gil = target->kind == SYSCALL_FUTEX ? gil_find(s, tstate) : 0;
-		if (gil && target->regs.arg[0] - gil < s->cfg.gil_size)
-			wait->flags |= WAIT_GIL;
-	}
-	for (i = 0; i < (int)(sizeof(*wait) / 8); i++)
-		s->hash = check_mix(s->hash, ((const __u64 *)wait)[i]);
+	file = state ? file_of(task, target->fd) : NULL;
+	if (!file)
+		return;
+	file_read(file, wait);
+	/* new for every connection to the same peer, and nobody is told it: not another stack */
+	if (wait->port)
+		wait->local_port = 0;
+}
+
+/* Is it the GIL? Its futex's address tells, so this need not be known to tell waits apart. */
+static __always_inline void wait_gil(struct scratch *s, const struct target *target, __u64 tstate)
+{
+	__u64 gil = target->kind == SYSCALL_FUTEX ? gil_find(s, tstate) : 0;
+
+	if (gil && target->regs.arg[0] - gil < s->cfg.gil_size)
+		s->stack.wait.flags |= WAIT_GIL;
+}
+
+static __always_inline void wait_mix(struct scratch *s)
+{
+	const __u64 *words = (const __u64 *)&s->stack.wait;
+	int i;
+
+	for (i = 0; i < (int)(sizeof(s->stack.wait) / 8); i++)
+		s->hash = check_mix(s->hash, words[i]);
 }
 
 /* One frame of the chain, code object unread; 1 = the end. */
@@ -140,15 +118,13 @@ static long chain_turn(__u32 i, void *unused)
 }
 
 /* A sum over all that tells this wait from another, but for the code objects; never 0. */
-static __always_inline __u64 chain_sum(struct scratch *s, __u64 tstate, __u16 state,
-				       const struct target *target)
+static __always_inline __u64 chain_sum(struct scratch *s, __u64 tstate, const struct target *target)
 {
 	__u64 first;
 
-	s->hash = check_mix(hash_seed, state);
-	s->hash = check_mix(s->hash, (__u64)(__u32)target->regs.nr << 32 | (__u32)target->fd);
-	s->hash = check_mix(s->hash,
-			    target->kind == SYSCALL_FUTEX ? target->regs.arg[0] : target->cnt);
+	s->hash = hash_seed;
+	wait_mix(s);
+	s->hash = check_mix(s->hash, target->kind == SYSCALL_FUTEX ? target->regs.arg[0] : 0);
 	if (tstate) {
 		s->hash = check_mix(s->hash, frame_first(s, tstate));
 		first = s->at;
@@ -174,16 +150,19 @@ static __always_inline __u64 stack_left(struct scratch *s, struct task_struct *t
 		target_read(task, &target);
 	stack_begin(s, proc, thread, tgid, tid);
 	s->codes_max = CODES_PER_SWITCH;
+	wait_fill(s, task, state, &target);
 	if (proc->state == PROC_PYTHON)
 		tstate = tstate_find(s, thread);
-	chain = chain_sum(s, tstate, state, &target);
+	chain = chain_sum(s, tstate, &target);
 	memo = &thread->memo[chain % MEMO_CNT];
 	if (memo->chain == chain && memo->end_ns > now)
 		return memo->hash;
 	stat_add(STAT_WALKS);
 	s->hash = hash_seed;
 	s->stack.flags = EV_STACK_WAIT;
-	wait_fill(s, task, state, &target, tstate);
+	if (state)
+		wait_gil(s, &target, tstate);
+	wait_mix(s);
 	if (proc->state == PROC_PYTHON) {
 		walk(s, tstate);
 		if (thread->thread_id != thread->sent_id)

@@ -4,10 +4,11 @@
 import collections
 import os
 import re
+import subprocess
 
 import pytest
 
-from conftest import SYSTEM, TARGETS, Stacks, each_python, stacks, uncoil
+from conftest import SYSTEM, TARGETS, Stacks, each_python, finish, stacks, uncoil
 
 MODES = ["cpu", "wall", "offcpu", "gil"]
 
@@ -67,6 +68,27 @@ def test_peers_are_named(reasons):
     for name, leaves in threads.items():
         if name.startswith(("[socket read", "[socket wait")):
             assert leaves[name] > .5 * sum(leaves.values()), (name, leaves)
+
+
+def test_peers_behind_one_descriptor(target, recorder, folder):
+    """A descriptor's number is soon another connection's: its peer is not the last one's."""
+    peers = target("asks.py", "15", stdin=subprocess.PIPE, bufsize=0)
+    tool = recorder("--mode", "offcpu", "-p", str(peers.pid), "-o", folder / "x.folded")
+    peers.stdin.write(b"\n")
+    said = peers.said(b".")
+    tool.terminate()
+    assert finish(tool).code == 0
+    truth = {port: int(us) for port, us in re.findall(r"(\d+):(\d+)", said.decode().split("waited")[1])}
+    found = collections.Counter()
+    for frames, us in stacks(folder / "x.folded").having("ask"):
+        match = re.fullmatch(r"\[socket read 127\.0\.0\.1:(\d+)\]", frames[-1].name)
+        if match:
+            found[match[1]] += us
+    assert found.keys() == truth.keys()
+    quick = min(truth, key=truth.get)
+    # what it waited for, by its own clock, has run queues in it
+    share = truth[quick] / sum(truth.values())
+    assert .02 < found[quick] / found.total() < share + .1, (found, truth)
 
 
 def test_replay_says_the_same(reasons, folder):
