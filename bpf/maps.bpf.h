@@ -31,10 +31,13 @@ struct scratch {
 	__u64 current;   /* the thread state that holds the GIL, where there is one GIL */
 	__u64 sp;        /* the thread's C stack, [sp, stack_top), if it was in user mode; else 0 */
 	__u64 stack_top;
-	__u64 best; /* the best one of this thread so far, none being surely the current */
+	__u64 best;    /* the best one of this thread so far, none being surely the current */
+	__u64 none_at; /* this one and older ones are not this thread's; 0 = not known */
 	__u32 best_rank;
-	__u32 pad2;
-	__u64 at; /* frame to read next */
+	__u32 tstates_left; /* how many more may be looked at */
+	__u32 tstates_max;  /* at the most, to find out that the thread has none */
+	__u32 torn;         /* one could not be read: there may be more */
+	__u64 at;           /* frame to read next */
 	__u64 hash;
 	__u64 window_start; /* the target's addresses that `window` holds: [start, end) */
 	__u64 window_end;

@@ -120,6 +120,11 @@ struct thread_seen {
 	__u64 sent_id;       /* the thread_id that user space was told */
 	__u64 search_interp; /* where the search for the thread state goes on at the next tick, */
 	__u64 search_tstate; /* 0, 0 = from the beginning */
+	__u64 search_head;   /* the newest thread state when that search began */
+	__u64 none_head;     /* of this one and older ones none was this thread's; 0 = not known */
+	__u64 none_end_ns;   /* not looked at again before */
+	__u32 none_sp;       /* their C stacks were compared with this thread's as well */
+	__u32 pad;
 	__u32 timer_own;
 	__u32 is_off; /* left the CPU at since_ns, and did not come back yet */
 	/* time, kept by switch.bpf.c */

@@ -18,9 +18,10 @@
 
 #include <bpf/bpf_tracing.h>
 
-#define CODES_PER_SWITCH 2
-#ifndef MEMO_NS              /* make bench: 0 */
-#define MEMO_NS 100000000ULL /* how long a stack is believed to be what it was */
+#define CODES_PER_SWITCH   2
+#define TSTATES_PER_SWITCH 64 /* of 512, to find out that a thread has none */
+#ifndef MEMO_NS               /* make bench: 0 */
+#define MEMO_NS 100000000ULL  /* how long a stack is believed to be what it was */
 #endif
 
 struct pollfd {
@@ -150,6 +151,7 @@ static __always_inline __u64 stack_left(struct scratch *s, struct task_struct *t
 		target_read(task, &target);
 	stack_begin(s, proc, thread, tgid, tid);
 	s->codes_max = CODES_PER_SWITCH;
+	s->tstates_max = TSTATES_PER_SWITCH;
 	wait_fill(s, task, state, &target);
 	if (proc->state == PROC_PYTHON)
 		tstate = tstate_find(s, thread);

@@ -6,7 +6,9 @@
  *
  * The thread is found by thread_id, which is pthread_self(), which is the FS base: it needs no
  * pid-namespace arithmetic and exists in every version. It is searched once per thread; after that
- * the remembered thread state is asked whether it still says so.
+ * the remembered thread state is asked whether it still says so. That a thread has none - it is no
+ * Python thread - is remembered too, for NONE_NS, and only newer ones are looked at meanwhile: they
+ * go to the list's head.
  *
  * A thread may have several thread states, one in each interpreter that it has run code of, and the
  * others' frames lie still: only the current one is the answer. Since 3.12 a thread state says so
@@ -43,7 +45,9 @@
 #include "check.h"
 #include "emit.bpf.h"
 
-#define TSTATES_MAX 512 /* thread states looked at to find the current thread's */
+#define TSTATES_MAX 512          /* thread states looked at to find the current thread's */
+#define YOUNG_NS    1000000ULL   /* of CPU time: a thread has not begun to run Python before */
+#define NONE_NS     100000000ULL /* how long a thread is believed to have none among the old ones */
 
 #ifndef EINVAL
 #define EINVAL 22
@@ -153,7 +157,7 @@ static __always_inline int tstate_rank(const struct scratch *s, int here)
 }
 
 /* One thread state, or one step to the next interpreter; 1 = stop, s->tstate is the current one or
- * 0, and then s->best the one that it may be. */
+ * 0, and then s->best the one that it may be; 2 = no more may be looked at now. */
 SHARED int tstate_step(void)
 {
 	struct scratch *s = scratch_here();
@@ -171,7 +175,11 @@ SHARED int tstate_step(void)
 		}
 		return 0;
 	}
-	if (tstate_load(s, s->tstate)) {
+	if (!s->tstates_left)
+		return 2;
+	s->tstates_left--;
+	s->torn = s->tstate != s->none_at && tstate_load(s, s->tstate);
+	if (s->torn || s->tstate == s->none_at) {
 		s->tstate = 0;
 		return 1;
 	}
@@ -194,9 +202,11 @@ SHARED int tstate_step(void)
 
 static long tstate_turn(__u32 i, void *found)
 {
-	if (!tstate_step())
+	int stop = tstate_step();
+
+	if (!stop)
 		return 0;
-	*(int *)found = 1;
+	*(int *)found = stop == 1;
 	return 1;
 }
 
@@ -226,13 +236,58 @@ static __always_inline int tstate_is_linked(const struct scratch *s)
 /* The thread state that is loaded is this thread's. */
 static __always_inline __u64 tstate_take(struct scratch *s, struct thread_seen *thread)
 {
+	thread->none_head = 0;
 	thread->tstate = s->loaded;
 	thread->tstate_id = tstate_u64(s, s->cfg.tstate_thread_id);
 	return s->loaded;
 }
 
+/* A thread that is born may have a thread state that does not name it yet: all are looked at each time. */
+static __always_inline bool is_young(void)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+
+	return BPF_CORE_READ(task, se.sum_exec_runtime) < YOUNG_NS;
+}
+
+/* Where to look for the thread's state: from the newest on, or where the last search stopped. False: it
+ * has none, as was found out lately. */
+static __always_inline bool search_begin(struct scratch *s, struct thread_seen *thread)
+{
+	const struct py_cfg *cfg = &s->cfg;
+	__u64 head = 0;
+
+	s->tstates_left = thread->tstate || is_young() ? TSTATES_MAX : s->tstates_max;
+	s->torn = 0;
+	s->none_at = 0;
+	if (thread->none_head && (thread->none_sp || !s->sp) &&
+	    bpf_ktime_get_ns() < thread->none_end_ns)
+		s->none_at = thread->none_head;
+	s->interp = thread->search_interp;
+	s->tstate = thread->search_tstate;
+	if (s->interp || s->tstate)
+		return true;
+	if (user_u64(&s->interp, cfg->runtime + cfg->runtime_interpreters_head) ||
+	    (s->interp && user_u64(&head, s->interp + cfg->interp_threads_head)))
+		return false;
+	thread->search_head = head;
+	return !s->none_at || head != s->none_at;
+}
+
+/* None of them is this thread's. Where only newer ones were looked at, that holds no longer than before. */
+static __always_inline void none_remember(const struct scratch *s, struct thread_seen *thread)
+{
+	if (is_young())
+		return;
+	if (!s->none_at) {
+		thread->none_end_ns = bpf_ktime_get_ns() + NONE_NS;
+		thread->none_sp = s->sp || !s->cfg.tstate_cframe;
+	}
+	thread->none_head = thread->search_head;
+}
+
 /* Address of the current thread's PyThreadState, which is loaded then; 0 if it has none, 1 if more
- * than TSTATES_MAX had to be searched: the next tick goes on where this one stopped. The list may
+ * had to be searched than may be at a time: the next tick or switch goes on where this one stopped. The list may
  * have changed by then; what is found must still name this thread, and what is not there any more
  * cannot be read. */
 static __always_inline __u64 tstate_find(struct scratch *s, struct thread_seen *thread)
@@ -261,19 +316,18 @@ static __always_inline __u64 tstate_find(struct scratch *s, struct thread_seen *
 	if (thread->tstate && !interps_many(s) && !tstate_load(s, thread->tstate) &&
 	    tstate_is_linked(s))
 		return thread->tstate;
-	s->interp = thread->search_interp;
-	s->tstate = thread->search_tstate;
-	if (!s->thread_id || (!s->interp && !s->tstate &&
-			      user_u64(&s->interp, cfg->runtime + cfg->runtime_interpreters_head)))
+	if (!s->thread_id || !search_begin(s, thread))
 		return 0;
 	loop_each(TSTATES_MAX, tstate_turn, &found);
 	/* too many to be searched: what was its thread state is better than none */
 	if (!found && !s->best && !thread->tstate) {
 		thread->search_interp = s->interp;
 		thread->search_tstate = s->tstate;
-		return 1;
+		return !thread->none_head; /* it had none, and the newest are not its */
 	}
 	thread->search_interp = thread->search_tstate = 0;
+	if (found && !s->best && !s->tstate && !s->torn)
+		none_remember(s, thread);
 	if (found && s->tstate)
 		return tstate_take(s, thread);
 	if (found || s->best)
