@@ -47,6 +47,10 @@ static __always_inline struct thread_seen *thread_get(struct task_struct *task, 
 	}
 	fresh.image = image;
 	fresh.serial = serial_next(&here->threads);
+	if (!fresh.serial) {
+		stat_add(STAT_DROP_THREADS_FULL);
+		return NULL;
+	}
 	fresh.thread_id = task_thread_id(task);
 	if (thread_tell(&fresh, task, tgid, tid)) {
 		stat_add(STAT_DROP_RING_THREAD);

@@ -44,11 +44,14 @@ static __always_inline struct serials *serials_here(void)
 	return bpf_map_lookup_elem(&serials, &zero);
 }
 
-/* The next number after `count`, unlike any other CPU's. */
+/* The next number after `count`, unlike any other CPU's; 0 = there is none left. */
 static __always_inline __u32 serial_next(__u32 *count)
 {
-	return (++*count << SERIAL_CPU_BITS) +
-	       (bpf_get_smp_processor_id() & ((1U << SERIAL_CPU_BITS) - 1));
+	__u32 cpu = bpf_get_smp_processor_id();
+
+	if (*count >= ~0U >> serial_cpu_bits || cpu >> serial_cpu_bits)
+		return 0;
+	return (++*count << serial_cpu_bits) + cpu;
 }
 
 static __always_inline __u32 image_next(void)

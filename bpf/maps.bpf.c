@@ -20,6 +20,7 @@ const volatile __u32 timeline = 0;
 const volatile __u32 ring_wake_bytes = 0;
 const volatile __u32 trace_switches = 0;
 const volatile __u32 holder_only = 0;
+const volatile __u32 serial_cpu_bits = 0;
 const volatile __u8 syscalls[SYSCALLS_MAX] = {};
 
 __u32 ready = 0;

@@ -144,6 +144,7 @@ extern const volatile __u32 has_loop;        /* bpf_loop(), Linux 5.17 */
 extern const volatile __u32 timeline;        /* an event for each sample, with its time */
 extern const volatile __u32 ring_wake_bytes; /* unread bytes at which the reader is woken */
 extern const volatile __u32 trace_switches;  /* switch.bpf.c is attached */
+extern const volatile __u32 serial_cpu_bits; /* of a serial, for the CPU that made it */
 extern const volatile __u32 holder_only;     /* only ticks of the thread that holds the GIL count */
 
 extern const volatile __u8 syscalls[SYSCALLS_MAX]; /* enum syscall_kind */

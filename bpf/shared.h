@@ -148,12 +148,14 @@ enum syscall_kind {
 	SYSCALL_FUTEX,  /* the word at its first argument */
 };
 
-/* Serials are made per CPU, (count << SERIAL_CPU_BITS) + cpu, because an atomic add that returns its
- * sum needs Linux 5.12. What user space numbers itself stays below 1 << SERIAL_CPU_BITS. */
-#define SERIAL_CPU_BITS 10
+/* Serials are made per CPU, (count << serial_cpu_bits) + cpu, because an atomic add that returns its
+ * sum needs Linux 5.12; bits for as many CPUs as there can be. User space numbers threads up to
+ * SERIALS_USER and images up to IMAGES_USER itself: the kernel side's begin above. */
+#define SERIALS_USER 65536
+#define IMAGES_USER  1024
 struct serials {
-	__u32 threads; /* only ever raised in a tick */
-	__u32 images;  /* only ever raised in sched_process_fork and _exec */
+	__u32 threads; /* raised where a thread is first seen, */
+	__u32 images;  /* at a fork and at an exec */
 };
 
 /* counts maps: how often one thread was seen with one stack. */
@@ -183,24 +185,24 @@ struct code_key {
  * sentence that every output shows for it. Nothing leaves a program early but by a filter or one
  * of these.
  */
-#define STATS(X)                                                                               \
-	X(SAMPLES, "samples taken")                                                            \
-	X(STACKS_NEW, "stacks shipped")                                                        \
-	X(CODES_NEW, "code objects shipped")                                                   \
-	X(DUPLICATE_TIMER, "ticks of a second timer on one thread, filtered")                  \
-	X(EXITING, "ticks in threads that were ending, filtered")                              \
-	X(WAITS, "waits that are over")                                                        \
-	X(WALKS, "stacks walked at a switch")                                                  \
-	X(SWITCH_UNHEARD, "switches not heard of, made up for from the kernel's own sums")     \
-	X(NOT_HOLDER, "ticks of threads that did not hold the GIL, filtered")                  \
-	X(DROP_RING_THREAD, "samples lost: the ring buffer was full at a thread's first tick") \
-	X(DROP_RING_FULL, "samples lost: the ring buffer was full")                            \
-	X(DROP_COUNTS_FULL, "samples lost: the table of stacks was full")                      \
-	X(DROP_THREADS_FULL, "samples lost: the table of threads was full")                    \
-	X(DROP_PROCS_FULL, "child processes not followed: the table of processes was full")    \
-	X(DROP_LIFE_EVENT, "forks, execs or exits lost: the ring buffer was full")             \
-	X(DROP_WAITS, "waits lost: the table of stacks was full")                              \
-	X(DROP_TIMES, "threads whose times were lost: the ring buffer was full")               \
+#define STATS(X)                                                                                  \
+	X(SAMPLES, "samples taken")                                                               \
+	X(STACKS_NEW, "stacks shipped")                                                           \
+	X(CODES_NEW, "code objects shipped")                                                      \
+	X(DUPLICATE_TIMER, "ticks of a second timer on one thread, filtered")                     \
+	X(EXITING, "ticks in threads that were ending, filtered")                                 \
+	X(WAITS, "waits that are over")                                                           \
+	X(WALKS, "stacks walked at a switch")                                                     \
+	X(SWITCH_UNHEARD, "switches not heard of, made up for from the kernel's own sums")        \
+	X(NOT_HOLDER, "ticks of threads that did not hold the GIL, filtered")                     \
+	X(DROP_RING_THREAD, "samples lost: the ring buffer was full at a thread's first tick")    \
+	X(DROP_RING_FULL, "samples lost: the ring buffer was full")                               \
+	X(DROP_COUNTS_FULL, "samples lost: the table of stacks was full")                         \
+	X(DROP_THREADS_FULL, "samples lost: the table of threads, or of their numbers, was full") \
+	X(DROP_PROCS_FULL, "processes not followed: the table of them, or of numbers, was full")  \
+	X(DROP_LIFE_EVENT, "forks, execs or exits lost: the ring buffer was full")                \
+	X(DROP_WAITS, "waits lost: the table of stacks was full")                                 \
+	X(DROP_TIMES, "threads whose times were lost: the ring buffer was full")                  \
 	X(DROP_SCRATCH, "samples lost: no scratch memory")
 
 enum stat_id {

@@ -2,18 +2,20 @@
 """What the BPF programs do, judged by what the kernel counts of them."""
 
 import ctypes
+import json
 import os
 import pathlib
 import platform
 import re
+import struct
 import subprocess
 
 import pytest
 
-from conftest import TARGETS, finish, stacks, uncoil, wait_for
+from conftest import SYSTEM, TARGETS, TOP, finish, stacks, wait_for
 
 BPF = {"x86_64": 321, "aarch64": 280}[platform.machine()]
-BPF_ENABLE_STATS = 32
+BPF_MAP_UPDATE_ELEM, BPF_MAP_GET_FD_BY_ID, BPF_ENABLE_STATS = 2, 14, 32
 
 
 def bpf(command, attributes):
@@ -23,6 +25,17 @@ def bpf(command, attributes):
     result = libc.syscall(BPF, command, attr, 128)
     assert result >= 0, os.strerror(ctypes.get_errno())
     return result
+
+
+def map_open(pid, name):
+    """A descriptor of the map of that name which the process holds."""
+    ids = {int(found[1]) for path in pathlib.Path(f"/proc/{pid}/fdinfo").iterdir()
+           for found in [re.search(r"^map_id:\s+(\d+)$", path.read_text(), re.M)] if found}
+    shown = subprocess.run(["/usr/sbin/bpftool", "map", "show", "-j"], capture_output=True, check=True,
+                           timeout=60)
+    found = [m["id"] for m in json.loads(shown.stdout) if m["id"] in ids and m.get("name", "") == name]
+    assert len(found) == 1, (name, found)
+    return bpf(BPF_MAP_GET_FD_BY_ID, struct.pack("<I", found[0]))
 
 
 @pytest.fixture
@@ -66,3 +79,59 @@ def test_native_threads_beside_many_python_threads(target, recorder, folder, run
         natives = seen.count("[not a Python thread]")
         assert natives and seen.count("[thread state not found]") < .05 * natives, seen.names()
     assert cost[300] < 5 * cost[0], cost  # 300 reads more would be 20 times
+
+
+def possible_cpus():
+    return int(pathlib.Path("/sys/devices/system/cpu/possible").read_text().strip().split("-")[-1]) + 1
+
+
+def threads_told(path):
+    """(serial, tid) of each thread that a journal tells of."""
+    records = re.findall(r"^\tRECORD_([A-Z_]+),", (TOP / "user/model/record.h").read_text(), re.M)
+    data, at, found = path.read_bytes(), 8, set()
+    while at < len(data):
+        kind, length, _ = struct.unpack_from("<III", data, at)
+        if kind == records.index("RING") and struct.unpack_from("<H", data, at + 12)[0] == 3:  # EV_THREAD
+            found.add(struct.unpack_from("<II", data, at + 12 + 28)[0:1] +
+                      struct.unpack_from("<I", data, at + 12 + 24))
+        at += 12 + length
+    return found
+
+
+SWARM = """
+import sys, threading, time
+print("ready", flush=True)
+sys.stdin.readline()
+swarm = [threading.Thread(target=time.sleep, args=(.1,)) for _ in range(20)]
+[t.start() for t in swarm]
+[t.join() for t in swarm]
+print("done", flush=True)
+sys.stdin.readline()
+"""
+
+
+@pytest.mark.parametrize("used", ["2^22 - 3", "all but 3"])
+def test_numbers_of_threads(start, recorder, folder, used):
+    """No two threads have one number, none has number 0, and there are more than 2^22 of each CPU."""
+    swarm = start(SYSTEM, "-c", SWARM, stdin=subprocess.PIPE, bufsize=0)
+    swarm.said(b"ready")
+    tool = recorder("--mode", "offcpu", "-p", str(swarm.pid), "-o", folder / "x.uncoil")
+    cpus = possible_cpus()
+    count = (1 << 22) - 3 if used[0] == "2" else (1 << 32 - (cpus - 1).bit_length()) - 1 - 3
+    value = ctypes.create_string_buffer(struct.pack("<II", count, 2000) * cpus)
+    key, fd = ctypes.create_string_buffer(bytes(4)), map_open(tool.pid, "serials")
+    bpf(BPF_MAP_UPDATE_ELEM, struct.pack("<IIQQQ", fd, 0, ctypes.addressof(key), ctypes.addressof(value), 0))
+    os.close(fd)
+    swarm.stdin.write(b"\n")
+    swarm.said(b"done")
+    tool.terminate()
+    result = finish(tool)
+    told = threads_told(folder / "x.uncoil")
+    serials = [serial for serial, _ in told]
+    assert 0 not in serials and len(set(serials)) == len({tid for _, tid in told}) == len(serials)
+    if used[0] == "2":
+        assert result.code == 0, result.err
+        assert len(serials) >= 21
+    else:
+        assert result.code == 3 and "of their numbers, was full" in result.err, result.err
+        assert len(serials) <= 1 + 3 * cpus

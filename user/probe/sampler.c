@@ -21,10 +21,9 @@
 #include "os/syscall.h"
 #include "uncoil.skel.h"
 
-#define DRAIN_BATCH      1024
-#define SERIALS_RESERVED 65536 /* threads that sleep at the start */
-#define READS_MAX        8     /* of a thread's entry, until two are the same */
-#define SCANS_MAX        16 /* of a process's threads: more are born at each look only in a thread storm */
+#define DRAIN_BATCH 1024
+#define READS_MAX   8 /* of a thread's entry, until two are the same */
+#define SCANS_MAX   16 /* of a process's threads: more are born at each look only in a thread storm */
 
 struct timer {
 	pid_t tid;
@@ -83,16 +82,28 @@ static int on_event(void *ctx, void *data, size_t len)
 	return s->fn ? s->fn(s->ctx, data, len) : 0;
 }
 
-/* The kernel side's own serials of CPU 0 begin behind those that are kept for user space. */
+static uint32_t serial_cpu_bits(int cpus)
+{
+	uint32_t bits = 0;
+
+	while (1 << bits < cpus)
+		bits++;
+	return bits;
+}
+
+/* The kernel side's own serials begin behind those that are kept for user space. */
 static int serials_reserve(struct sampler *s)
 {
 	struct serials *values = calloc(s->cpu_cnt, sizeof(*values));
-	int fd = bpf_map__fd(s->skel->maps.serials), err;
+	int fd = bpf_map__fd(s->skel->maps.serials), cpu, err;
 	uint32_t zero = 0;
 
 	if (!values)
 		return -ENOMEM;
-	values[0].threads = SERIALS_RESERVED;
+	for (cpu = 0; cpu < s->cpu_cnt; cpu++) {
+		values[cpu].threads = SERIALS_USER >> s->skel->rodata->serial_cpu_bits;
+		values[cpu].images = IMAGES_USER >> s->skel->rodata->serial_cpu_bits;
+	}
 	err = bpf_map_update_elem(fd, &zero, values, BPF_ANY) ? -errno : 0;
 	free(values);
 	return err;
@@ -110,6 +121,10 @@ int sampler__load(struct sampler *s, struct err *err)
 		return err_set(err, -errno, "cannot open the BPF programs: %s", err_str(errno));
 	if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
 		return err_set(err, -errno, "cannot get random bytes: %s", err_str(errno));
+	s->cpu_cnt = libbpf_num_possible_cpus();
+	if (s->cpu_cnt < 0)
+		return err_set(err, s->cpu_cnt, "cannot count the CPUs: %s", err_str(s->cpu_cnt));
+	s->skel->rodata->serial_cpu_bits = serial_cpu_bits(s->cpu_cnt);
 	s->skel->rodata->hash_seed = seed;
 	s->skel->rodata->follow_children = s->options.children;
 	s->skel->rodata->timeline = s->options.timeline;
@@ -129,9 +144,6 @@ int sampler__load(struct sampler *s, struct err *err)
 			       ?: err_set(err, code,
 					  "the kernel refuses the BPF programs: %s (see `uncoil doctor`)",
 					  err_str(code));
-	s->cpu_cnt = libbpf_num_possible_cpus();
-	if (s->cpu_cnt < 0)
-		return err_set(err, s->cpu_cnt, "cannot count the CPUs: %s", err_str(s->cpu_cnt));
 	code = serials_reserve(s);
 	if (code)
 		return err_set(err, code, "cannot set up the BPF maps: %s", err_str(code));
@@ -194,7 +206,7 @@ bool sampler__task_times(pid_t tid, uint64_t *ret_exec_ns, uint64_t *ret_run_del
 
 uint32_t sampler__serial(struct sampler *s)
 {
-	return s->serials_used < SERIALS_RESERVED ? ++s->serials_used << SERIAL_CPU_BITS : 0;
+	return s->serials_used < SERIALS_USER ? ++s->serials_used : 0;
 }
 
 int sampler__asleep(struct sampler *s, pid_t tid, const struct thread_seen *thread)
