@@ -132,6 +132,7 @@ struct thread_seen {
 	__u64 hash;      /* the stack it left with; 0 = none that was counted */
 	__u64 run_delay; /* the kernel's sum of its time in run queues, when it left */
 	__u64 exec_ns;   /* the kernel's sum of its time on the CPU, at since_ns */
+	__u64 switches;  /* the kernel's count of its switches away from the CPU, at since_ns */
 	__u64 over_ns;   /* the wait that is over, and not counted yet: how much of it was in the */
 	__u64 over_hash; /* run queue is known only once the kernel has summed it up */
 	struct thread_times times;

@@ -183,23 +183,6 @@ static __always_inline __u64 stack_left(struct scratch *s, struct task_struct *t
 	return unfinished < 0 ? 0 : s->hash;
 }
 
-/* A switch to or from this thread was not heard of: no tracepoint is (a switch away from some tasks
- * of some hypervisors' guests was seen to make none). The kernel's own sum says how much of the time
- * since the last one was spent on the CPU. */
-static __always_inline void switch_unheard(struct thread_seen *thread, struct task_struct *task,
-					   __u64 since, __u64 now, __u64 hash)
-{
-	__u64 passed = now - since, cpu = task->se.sum_exec_runtime - thread->exec_ns;
-
-	stat_add(STAT_SWITCH_UNHEARD);
-	wait_settle(thread, task);
-	if (cpu > passed)
-		cpu = passed;
-	thread->times.cpu_ns += cpu;
-	thread->over_ns = passed - cpu;
-	thread->over_hash = hash;
-}
-
 static __always_inline void thread_leaves(struct task_struct *task, bool preempt, __u64 now)
 {
 	__u32 tgid = task->tgid, tid = task->pid, zero = 0;
@@ -215,15 +198,13 @@ static __always_inline void thread_leaves(struct task_struct *task, bool preempt
 	if (!thread || !s)
 		return;
 	since = thread->since_ns ?: time_first(task, proc);
-	if (thread->is_off)
-		switch_unheard(thread, task, since, now, thread->hash);
-	else if (now > since)
-		thread->times.cpu_ns += now - since;
+	time_ran(thread, task, since, now, 1);
 	wait_settle(thread, task);
 	thread->hash = stack_left(s, task, thread, proc, preempt ? 0 : task->__state, now);
 	thread->run_delay = run_delay(task);
 	thread->since_ns = now;
 	thread->exec_ns = task->se.sum_exec_runtime;
+	thread->switches = switches_away(task);
 	thread->is_off = 1;
 }
 
@@ -241,7 +222,7 @@ static __always_inline void thread_comes(struct task_struct *task, __u64 now)
 		return;
 	/* one that was not seen yet was off the CPU, as we see it come: its first wait, or its birth */
 	since = thread->since_ns ?: time_first(task, proc);
-	if (thread->since_ns && !thread->is_off) {
+	if (thread->since_ns && (!thread->is_off || left_unheard(thread, task, 0))) {
 		switch_unheard(thread, task, since, now, 0);
 	} else if (now > since) {
 		thread->over_ns = now - since;
@@ -250,6 +231,7 @@ static __always_inline void thread_comes(struct task_struct *task, __u64 now)
 	}
 	thread->since_ns = now;
 	thread->exec_ns = task->se.sum_exec_runtime;
+	thread->switches = switches_away(task);
 	thread->is_off = 0;
 }
 

@@ -60,6 +60,7 @@ static __always_inline void wait_settle(struct thread_seen *thread, struct task_
 	thread->over_ns = 0;
 	if (runq > over)
 		runq = over;
+	thread->run_delay += runq; /* the rest belongs to what follows */
 	thread->times.wait_ns += over - runq;
 	thread->times.runq_ns += runq;
 	if (!thread->over_hash)
@@ -70,6 +71,52 @@ static __always_inline void wait_settle(struct thread_seen *thread, struct task_
 		wait_add(thread, &counts_a, over - runq, runq);
 }
 
+/* How often it left the CPU: counted just before sched_switch is traced, and also where it is not
+ * (kernel/sched/core.c, __schedule()). */
+static __always_inline __u64 switches_away(struct task_struct *task)
+{
+	return task->nvcsw + task->nivcsw;
+}
+
+/* Switches to or from this thread were not heard of: no tracepoint is (a switch away from some tasks
+ * of some hypervisors' guests was seen to make none). The kernel's own sum says how much of the time
+ * since the last one was spent on the CPU; it is up to date at every switch away
+ * (kernel/sched/fair.c, update_curr() in dequeue_entity() and put_prev_entity()). */
+static __always_inline void switch_unheard(struct thread_seen *thread, struct task_struct *task,
+					   __u64 since, __u64 now, __u64 hash)
+{
+	__u64 passed = now - since, cpu = task->se.sum_exec_runtime - thread->exec_ns;
+
+	stat_add(STAT_SWITCH_UNHEARD);
+	wait_settle(thread, task);
+	if (cpu > passed)
+		cpu = passed;
+	thread->times.cpu_ns += cpu;
+	thread->over_ns = passed - cpu;
+	thread->over_hash = hash;
+}
+
+/* Did it leave the CPU more often since the last switch that was heard of than the `own` times that are? */
+static __always_inline bool left_unheard(const struct thread_seen *thread, struct task_struct *task,
+					 __u64 own)
+{
+	return thread->since_ns && switches_away(task) != thread->switches + own;
+}
+
+/* Until now the thread was on the CPU, if all was heard of. The kernel's sum is not asked then: what the
+ * hypervisor takes is not in it, and would be nobody's time. */
+static __always_inline void time_ran(struct thread_seen *thread, struct task_struct *task,
+				     __u64 since, __u64 now, __u64 own)
+{
+	bool unheard = left_unheard(thread, task, own);
+
+	if (unheard || thread->is_off)
+		switch_unheard(thread, task, since, now,
+			       thread->is_off && !unheard ? thread->hash : 0);
+	else if (now > since)
+		thread->times.cpu_ns += now - since;
+}
+
 /* The running thread ends as what it was. */
 static __always_inline void times_end(struct thread_seen *thread, struct task_struct *task,
 				      const struct proc *proc, __u32 tgid, __u32 tid)
@@ -78,8 +125,8 @@ static __always_inline void times_end(struct thread_seen *thread, struct task_st
 	struct ev_times ev = {};
 
 	wait_settle(thread, task);
-	if (now > since)
-		thread->times.cpu_ns += now - since;
+	time_ran(thread, task, since, now, 0);
+	wait_settle(thread, task);
 	hdr_fill(&ev.hdr, EV_TIMES, sizeof(ev), thread->image, tgid, tid, thread->serial);
 	ev.times = thread->times;
 	if (bpf_ringbuf_output(&ring, &ev, sizeof(ev), wake_flags()))

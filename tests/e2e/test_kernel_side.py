@@ -1,18 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the BPF programs do, judged by what the kernel counts of them."""
 
+import contextlib
 import ctypes
 import json
+import mmap
 import os
 import pathlib
 import platform
 import re
 import struct
 import subprocess
+import time
 
 import pytest
 
-from conftest import SYSTEM, TARGETS, TOP, finish, stacks, wait_for
+from conftest import SYSTEM, TARGETS, TOP, cpu_ns, finish, stacks, wait_for
 
 BPF = {"x86_64": 321, "aarch64": 280}[platform.machine()]
 BPF_MAP_UPDATE_ELEM, BPF_MAP_GET_FD_BY_ID, BPF_ENABLE_STATS = 2, 14, 32
@@ -36,6 +39,21 @@ def map_open(pid, name):
     found = [m["id"] for m in json.loads(shown.stdout) if m["id"] in ids and m.get("name", "") == name]
     assert len(found) == 1, (name, found)
     return bpf(BPF_MAP_GET_FD_BY_ID, struct.pack("<I", found[0]))
+
+
+@contextlib.contextmanager
+def switched_off(pid):
+    """A function: `ready` of uncoil's programs is 0, 1. Nothing that happens at 0 is heard of."""
+    fd = map_open(pid, "uncoil_b.bss")
+    info = subprocess.run(["/usr/sbin/bpftool", "btf", "dump", "file", TOP / ".output/uncoil.bpf.o"],
+                          capture_output=True, check=True, timeout=60).stdout.decode()
+    section = info[info.index("DATASEC '.bss'"):].split("\n[")[0]
+    at = int(re.search(r"offset=(\d+) size=4 \(VAR 'ready'\)", section)[1])
+    with mmap.mmap(fd, mmap.PAGESIZE) as page:
+        def ready(value):
+            page[at:at + 4] = struct.pack("<I", value)
+        yield ready
+    os.close(fd)
 
 
 @pytest.fixture
@@ -135,3 +153,33 @@ def test_numbers_of_threads(start, recorder, folder, used):
     else:
         assert result.code == 3 and "of their numbers, was full" in result.err, result.err
         assert len(serials) <= 1 + 3 * cpus
+
+
+DOZES = """
+import time
+print("ready", flush=True)
+while True:
+    end = time.thread_time_ns() + 20_000_000
+    while time.thread_time_ns() < end: pass
+    time.sleep(.01)
+"""
+
+
+def test_switches_that_are_not_heard_of(start, recorder, folder):
+    """A sleep between two moments of computing is no CPU time because nobody heard of it."""
+    dozes = start(SYSTEM, "-c", DOZES)
+    dozes.said(b"ready")
+    tool = recorder("--mode", "offcpu", "-i", "-p", str(dozes.pid), "-f", "summary", "-o", folder / "x.txt")
+    with switched_off(tool.pid) as ready:
+        before = cpu_ns(dozes.pid)
+        for _ in range(12):
+            ready(0)
+            time.sleep(.08)
+            ready(1)
+            time.sleep(.04)
+        used = cpu_ns(dozes.pid) - before
+    tool.terminate()
+    result = finish(tool)
+    said = re.search(r"^ *([\d.]+) (ms|s) .* (?:MainThread|python3.11)$", (folder / "x.txt").read_text(), re.M)
+    found = float(said[1]) * (1e9 if said[2] == "s" else 1e6)
+    assert .85 * used < found < 1.12 * used, (found / used, result.err)

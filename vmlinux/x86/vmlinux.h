@@ -46,6 +46,8 @@ struct task_struct {
 	char comm[16];
 	struct signal_struct *signal;
 	struct files_struct *files;
+	unsigned long nvcsw;
+	unsigned long nivcsw;
 	struct sched_info sched_info;
 	struct sched_entity se;
 };
