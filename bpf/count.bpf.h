@@ -277,9 +277,9 @@ static __always_inline void stack_begin(struct scratch *s, const struct proc *pr
 	s->stack.hdr.tgid = tgid;
 	s->stack.hdr.tid = tid;
 	s->stack.hdr.thread = thread->serial;
-	if (proc->state == PROC_PYTHON && s->cfg_image != proc->image) {
+	if (proc->state == PROC_PYTHON && s->cfg_number != proc->cfg_number) {
 		s->cfg = proc->cfg;
-		s->cfg_image = proc->image;
+		s->cfg_number = proc->cfg_number;
 	}
 }
 

@@ -47,10 +47,10 @@ struct scratch {
 	__u64 entry_previous; /* and this is what it must say comes before it */
 	__u32 changes;        /* frames of another function than the one before */
 	__u32 pad;
-	__u32 frame;     /* where the current frame begins in `window` */
-	__u32 cfg_image; /* whose cfg this is; 0 = none */
-	__u32 why;       /* enum ev_stack_flag: where the walk ended before the root */
-	__u32 codes_max; /* code objects that may be copied for this stack */
+	__u32 frame;      /* where the current frame begins in `window` */
+	__u32 cfg_number; /* which cfg this is; 0 = none */
+	__u32 why;        /* enum ev_stack_flag: where the walk ended before the root */
+	__u32 codes_max;  /* code objects that may be copied for this stack */
 	__u8 window[PY_WINDOW_MAX];
 	__u8 tstate_raw[PY_TSTATE_READ_MAX];
 	__u8 code[PY_CODE_READ_MAX];

@@ -95,8 +95,10 @@ enum proc_state {
 /* procs map: tgid -> what is known. Written by user space for roots and execs, by BPF on fork. */
 struct proc {
 	__u32 image;
-	__u32 state;    /* enum proc_state */
-	__u64 since_ns; /* when this image began, if within the recording; CLOCK_MONOTONIC */
+	__u32 state;      /* enum proc_state */
+	__u64 since_ns;   /* when this image began, if within the recording; CLOCK_MONOTONIC */
+	__u32 cfg_number; /* another one for each cfg that user space writes: CPUs keep a copy */
+	__u32 pad;
 	struct py_cfg cfg;
 };
 

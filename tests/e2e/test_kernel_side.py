@@ -183,3 +183,29 @@ def test_switches_that_are_not_heard_of(start, recorder, folder):
     said = re.search(r"^ *([\d.]+) (ms|s) .* (?:MainThread|python3.11)$", (folder / "x.txt").read_text(), re.M)
     found = float(said[1]) * (1e9 if said[2] == "s" else 1e6)
     assert .85 * used < found < 1.12 * used, (found / used, result.err)
+
+
+@pytest.fixture
+def loads(folder):
+    """The program of targets/loads.c."""
+    library = os.environ.get("LIBUNCOIL", TOP / ".output/libuncoil.a")
+    if library == TOP / ".output/libuncoil.a":
+        subprocess.run(["make", "-s", "-C", TOP, ".output/libuncoil.a"], check=True, timeout=300)
+    subprocess.run(["gcc", "-D_GNU_SOURCE", "-I", TOP / "user", "-I", TOP / "bpf", "-I", TOP / ".output", "-o",
+                    folder / "loads", TARGETS / "loads.c", library, "-lbpf", "-lelf", "-lz", "-lm"],
+                   check=True, timeout=60)
+    return folder / "loads"
+
+
+def test_another_layout_for_the_same_image(busy, start, loads):
+    """A layout that is found out later reaches every CPU, those too that have the first one."""
+    tool = start(loads, str(busy.pid), stdin=subprocess.PIPE, bufsize=0)
+    said = b""
+    for word in (b"wrong", b"right"):
+        said += tool.said(word)
+        used = cpu_ns(busy.pid)
+        wait_for(lambda start=used: cpu_ns(busy.pid) > start + 100_000_000, "the target to compute")
+        tool.stdin.write(b"\n")
+    said += tool.said(b".")
+    wrong, right = (tuple(map(int, pair)) for pair in re.findall(rb"(\d+) of (\d+)", said))
+    assert wrong[0] == 0 < wrong[1] and right[0] > .9 * right[1] > 0, said

@@ -40,6 +40,7 @@ struct sampler {
 	uint64_t ticks_expected;
 	uint64_t end_ns;
 	uint32_t serials_used;
+	uint32_t cfg_cnt; /* that were written */
 	int cpu_cnt;
 	/* the current sampler__consume()'s */
 	int (*fn)(void *ctx, void *data, size_t len);
@@ -171,6 +172,7 @@ int sampler__follow(struct sampler *s, pid_t pid, uint32_t image, const struct p
 	}
 	if (cfg) {
 		fresh.state = PROC_PYTHON;
+		fresh.cfg_number = ++s->cfg_cnt;
 		fresh.cfg = *cfg;
 	}
 	return bpf_map_update_elem(fd, &tgid, &fresh, replace ? BPF_EXIST : BPF_ANY) ? -errno : 0;
