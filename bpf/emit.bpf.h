@@ -24,7 +24,9 @@ static __always_inline int drop(__u32 stat)
 }
 
 /* Calls step(i, data) for i from 0 until it returns non-zero, max times at the most. The verifier
- * follows a plain loop turn by turn (20 ms for the three of a tick), bpf_loop()'s body once. */
+ * follows a plain loop turn by turn, bpf_loop()'s body once. So each loop is the only thing in a SHARED
+ * function: else all turns are followed anew for each way that leads to it (on_switch: 460,000
+ * instructions and 2 s to load instead of 40,000 and 0.1 s). */
 #define loop_each(max, step, data)                                 \
 	do {                                                       \
 		if (has_loop) {                                    \

@@ -118,6 +118,12 @@ static long chain_turn(__u32 i, void *unused)
 	return chain_step() ? 1 : 0;
 }
 
+SHARED int chain_follow(void)
+{
+	loop_each(2 * EV_FRAMES_MAX + 1, chain_turn, NULL);
+	return 0;
+}
+
 /* A sum over all that tells this wait from another, but for the code objects; never 0. */
 static __always_inline __u64 chain_sum(struct scratch *s, __u64 tstate, const struct target *target)
 {
@@ -129,7 +135,7 @@ static __always_inline __u64 chain_sum(struct scratch *s, __u64 tstate, const st
 	if (tstate) {
 		s->hash = check_mix(s->hash, frame_first(s, tstate));
 		first = s->at;
-		loop_each(2 * EV_FRAMES_MAX + 1, chain_turn, NULL);
+		chain_follow();
 		s->at = first;
 	}
 	return s->hash ?: 1;

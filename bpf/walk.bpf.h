@@ -210,6 +210,16 @@ static long tstate_turn(__u32 i, void *found)
 	return 1;
 }
 
+/* Looks at as many as may be; 1 = came to an end (tstate_step). A function of its own, as all that
+ * loop, so that a verifier which follows plain loops does so once, not for each way that leads here. */
+SHARED int tstates_look(void)
+{
+	int found = 0;
+
+	loop_each(TSTATES_MAX, tstate_turn, &found);
+	return found;
+}
+
 /* Are there other interpreters than the main one? `main` follows `head`, which is the newest (struct
  * pyinterpreters, v3.8 to v3.15 Include/internal/pycore_runtime*.h). */
 static __always_inline int interps_many(const struct scratch *s)
@@ -293,7 +303,7 @@ static __always_inline void none_remember(const struct scratch *s, struct thread
 static __always_inline __u64 tstate_find(struct scratch *s, struct thread_seen *thread)
 {
 	const struct py_cfg *cfg = &s->cfg;
-	int found = 0;
+	int found;
 
 	s->thread_id = thread->thread_id;
 	s->best = s->current = 0;
@@ -318,7 +328,7 @@ static __always_inline __u64 tstate_find(struct scratch *s, struct thread_seen *
 		return thread->tstate;
 	if (!s->thread_id || !search_begin(s, thread))
 		return 0;
-	loop_each(TSTATES_MAX, tstate_turn, &found);
+	found = tstates_look();
 	/* too many to be searched: what was its thread state is better than none */
 	if (!found && !s->best && !thread->tstate) {
 		thread->search_interp = s->interp;
@@ -490,6 +500,14 @@ static long walk_turn(__u32 i, void *unused)
 	return walk_step() ? 1 : 0; /* the verifier wants to see 0 or 1 */
 }
 
+/* One more than fits, so that a stack of exactly EV_FRAMES_MAX is not "truncated"; shims of the C
+ * stack take turns with frames at worst. */
+SHARED int frames_walk(void)
+{
+	loop_each(2 * EV_FRAMES_MAX + 1, walk_turn, NULL);
+	return 0;
+}
+
 /* Where the C stack of the thread is that was in user mode with this stack pointer, for the next
  * walk(). Above a thread's stack are its thread-locals, where FS points; the first thread's stack is
  * above everything else. */
@@ -544,10 +562,8 @@ static __always_inline void walk(struct scratch *s, __u64 tstate)
 	s->code_last = 0;
 	s->changes = 0;
 	s->why = frame_first(s, tstate);
-	/* one more than fits, so that a stack of exactly EV_FRAMES_MAX is not "truncated"; shims of
-	 * the C stack take turns with frames at worst */
 	if (!s->why)
-		loop_each(2 * EV_FRAMES_MAX + 1, walk_turn, NULL);
+		frames_walk();
 	if (s->entry_due && (!s->at || (s->why & ~EV_STACK_TRUNCATED)))
 		s->why = EV_STACK_UNSETTLED;
 	if (s->why & EV_STACK_UNSETTLED) {
