@@ -51,7 +51,7 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 }
 
 SEC("tp_btf/sched_process_exec")
-int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
+int BPF_PROG(on_exec, struct task_struct *task, int old_pid)
 {
 	__u32 tgid = task->tgid, tid = old_pid, old_image;
 	struct ev_exec *ev;

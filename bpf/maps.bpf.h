@@ -71,7 +71,8 @@ struct procs_map {
 	__type(value, struct proc);
 };
 
-/* tid -> struct thread_seen; written by sample.bpf.c at a thread's first tick, removed at its exit */
+/* tid -> struct thread_seen; made at a thread's first tick or switch (count.bpf.h), or by user space for
+ * one that sleeps when the recording begins; removed at its exit and exec */
 struct threads_map {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, THREADS_MAX);
@@ -79,8 +80,8 @@ struct threads_map {
 	__type(value, struct thread_seen);
 };
 
-/* (thread, stack) -> count; written by sample.bpf.c into the one that `counts_active` names, drained
- * by user space from the other: no sample is ever counted into a map that is being read */
+/* (thread, stack) -> count; written at ticks and switches into the one that `counts_active` names, drained
+ * by user space from the other, once all programs that saw the old value are over (sampler__flip) */
 struct counts_map {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, COUNTS_MAX);
@@ -150,7 +151,8 @@ extern const volatile __u32 holder_only;     /* only ticks of the thread that ho
 extern const volatile __u8 syscalls[SYSCALLS_MAX]; /* enum syscall_kind */
 
 /* live */
-extern __u32 ready;         /* user: 1 once all is attached; before, nothing is emitted */
+extern __u32
+	ready; /* user: 1 once all is attached; before, nothing but forks, execs and exits is emitted */
 extern __u64 start_ns;      /* user: when `ready` was set; CLOCK_MONOTONIC */
 extern __u32 counts_active; /* user: 0 = counts_a, 1 = counts_b */
 extern __u32 counts_used;   /* BPF: entries made in the active counts map; user resets it */

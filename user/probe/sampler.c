@@ -4,6 +4,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <linux/membarrier.h>
 #include <linux/perf_event.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -387,13 +388,17 @@ int sampler__consume(struct sampler *s, int (*fn)(void *ctx, void *data, size_t 
 	return err < 0 ? err : 0;
 }
 
-/* Ticks that saw the old value of counts_active are interrupts on other CPUs, over in 100 us - unless
- * the hypervisor takes that CPU away meanwhile. What such a one counts late is found by the table's
- * next drain; the recording's end drains both. */
-static void ticks_pass(void)
+/* Programs that saw the old value of counts_active may still hold one of its entries: counted into after
+ * it was taken out, a sample would be lost, or another entry's. They run as readers of RCU, and this
+ * waits for all of those, also on a CPU that the hypervisor takes away meanwhile (some 10 ms, asleep:
+ * kernel/sched/membarrier.c, synchronize_rcu()). Kernels with nohz_full refuse it; there an interrupt is
+ * over in 100 us, if the hypervisor lets it. The balance at the end tells if not. */
+static void programs_pass(void)
 {
 	struct timespec pause = { .tv_nsec = 2000000 };
 
+	if (!syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0))
+		return;
 	while (nanosleep(&pause, &pause) && errno == EINTR)
 		;
 }
@@ -403,7 +408,7 @@ void sampler__flip(struct sampler *s)
 	s->skel->bss->counts_used = 0;
 	__atomic_store_n(&s->skel->bss->counts_active, !s->skel->bss->counts_active,
 			 __ATOMIC_SEQ_CST);
-	ticks_pass();
+	programs_pass();
 }
 
 int sampler__drain(struct sampler *s,

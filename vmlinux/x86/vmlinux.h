@@ -39,7 +39,6 @@ struct task_struct {
 	struct thread_struct thread;
 	int pid;
 	int tgid;
-	struct task_struct *real_parent;
 	struct task_struct *group_leader;
 	unsigned long long start_time;
 	unsigned long long start_boottime;
@@ -88,11 +87,6 @@ struct sock {
 struct socket {
 	short type;
 	struct sock *sk;
-};
-
-struct linux_binprm {
-	struct file *file;
-	const char *filename;
 };
 
 #pragma clang attribute pop
