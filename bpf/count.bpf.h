@@ -56,6 +56,10 @@ static __always_inline struct thread_seen *thread_get(struct task_struct *task, 
 	__builtin_memset(fresh, 0, sizeof(*fresh));
 	fresh->image = image;
 	fresh->serial = serial_next(&here->threads);
+	if (!fresh->serial) {
+		stat_add(STAT_DROP_THREADS_FULL);
+		return NULL;
+	}
 	fresh->thread_id = task_thread_id(task);
 	/* first the entry, then the word of it: where there is no room, each tick would be a word */
 	if (bpf_map_update_elem(&threads, &tid, fresh, BPF_ANY)) {
@@ -307,12 +311,9 @@ static __always_inline void stack_begin(struct scratch *s, const struct proc *pr
 	s->stack.hdr.tgid = tgid;
 	s->stack.hdr.tid = tid;
 	s->stack.hdr.thread = thread->serial;
-	/* its tasks are known later than the rest */
-	if (proc->state == PROC_PYTHON &&
-	    (s->cfg_image != proc->image ||
-	     (async_tasks && s->cfg.task.type != proc->cfg.task.type))) {
+	if (proc->state == PROC_PYTHON && s->cfg_number != proc->cfg_number) {
 		s->cfg = proc->cfg;
-		s->cfg_image = proc->image;
+		s->cfg_number = proc->cfg_number;
 	}
 }
 

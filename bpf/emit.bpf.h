@@ -24,8 +24,10 @@ static __always_inline int drop(__u32 stat)
 }
 
 /* Calls step(i, data) for i from 0 until it returns non-zero, max times at the most. The verifier
- * follows a plain loop turn by turn, bpf_loop()'s body once: so it stands in a SHARED function, where it
- * is followed once and not on each way that leads there. Kernels before 5.13 refuse an object that so much as mentions a callback: all is compiled twice. */
+ * follows a plain loop turn by turn, bpf_loop()'s body once. So each loop is the only thing in a SHARED
+ * function: else all turns are followed anew for each way that leads to it (on_switch: 460,000
+ * instructions and 2 s to load instead of 40,000 and 0.1 s). Kernels before 5.13 refuse an object that so
+ * much as mentions a callback: all is compiled twice. */
 #ifndef PLAIN_LOOPS
 #define loop_each(max, step, data) bpf_loop(max, step, data, 0)
 #else
@@ -52,11 +54,14 @@ static __always_inline struct cost *cost_here(void)
 	return bpf_map_lookup_elem(&costs, &zero);
 }
 
-/* The next number after `count`, unlike any other CPU's. */
+/* The next number after `count`, unlike any other CPU's; 0 = there is none left. */
 static __always_inline __u32 serial_next(__u32 *count)
 {
-	return (++*count << SERIAL_CPU_BITS) +
-	       (bpf_get_smp_processor_id() & ((1U << SERIAL_CPU_BITS) - 1));
+	__u32 cpu = bpf_get_smp_processor_id();
+
+	if (*count >= ~0U >> serial_cpu_bits || cpu >> serial_cpu_bits)
+		return 0;
+	return (++*count << serial_cpu_bits) + cpu;
 }
 
 static __always_inline __u32 image_next(void)

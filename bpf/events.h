@@ -135,17 +135,17 @@ enum wait_flag {
 };
 
 struct wait {
-	__s16 syscall; /* number on the target's architecture; -1: in none */
-	__u16 state;   /* TASK_* of include/linux/sched.h, low bits; 0: it could have run on */
-	__u16 flags;   /* enum wait_flag */
-	__u16 mode;    /* i_mode of the file's inode */
-	__u16 family;  /* AF_* */
-	__u16 type;    /* SOCK_* */
-	__u16 port;    /* the peer's, host order; 0: none */
-	__u16 local_port;
-	__u8 addr[16]; /* the peer's; IPv4 in the first four bytes */
-	__u32 cnt;     /* poll, select: how many descriptors were asked for; more than 2 is 2 */
-	__u32 pad;     /* 0 */
+	__s16 syscall;    /* number on the target's architecture; -1: in none */
+	__u16 state;      /* TASK_* of include/linux/sched.h, low bits; 0: it could have run on */
+	__u16 flags;      /* enum wait_flag */
+	__u16 mode;       /* i_mode of the file's inode */
+	__u16 family;     /* AF_* */
+	__u16 type;       /* SOCK_* */
+	__u16 port;       /* the peer's, host order; 0: none */
+	__u16 local_port; /* ours, where there is no peer */
+	__u8 addr[16];    /* the peer's; IPv4 in the first four bytes */
+	__u32 cnt;        /* poll, select: how many descriptors were asked for; more than 2 is 2 */
+	__u32 pad;        /* 0 */
 };
 _Static_assert(sizeof(struct wait) == 40, "wire");
 

@@ -38,7 +38,7 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	copy = *proc;
 	parent_image = copy.image;
 	copy.image = image_next();
-	if (bpf_map_update_elem(&procs, &tgid, &copy, BPF_ANY))
+	if (!copy.image || bpf_map_update_elem(&procs, &tgid, &copy, BPF_ANY))
 		return drop(STAT_DROP_PROCS_FULL);
 	ev = bpf_ringbuf_reserve(&ring, sizeof(*ev), 0);
 	if (!ev)
@@ -52,7 +52,7 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 }
 
 SEC("tp_btf/sched_process_exec")
-int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
+int BPF_PROG(on_exec, struct task_struct *task, int old_pid)
 {
 	__u32 tgid = task->tgid, tid = old_pid, old_image;
 	struct ev_exec *ev;
@@ -67,6 +67,10 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 	proc->since_ns = bpf_ktime_get_ns();
 	proc->state = PROC_UNKNOWN;
 	proc->image = image_next();
+	if (!proc->image) {
+		bpf_map_delete_elem(&procs, &tgid);
+		return drop(STAT_DROP_PROCS_FULL);
+	}
 	ev = bpf_ringbuf_reserve(&ring, sizeof(*ev), 0);
 	if (!ev)
 		return drop(STAT_DROP_LIFE_EVENT);

@@ -22,6 +22,7 @@ const volatile __u32 trace_switches = 0;
 const volatile __u32 holder_only = 0;
 const volatile __u32 ticks_per_timed = 1;
 const volatile __u32 async_tasks = 0;
+const volatile __u32 serial_cpu_bits = 0;
 const volatile __u8 syscalls[SYSCALLS_MAX] = {};
 
 __u32 ready = 0;

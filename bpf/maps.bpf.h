@@ -31,10 +31,13 @@ struct scratch {
 	__u64 current;   /* the thread state that holds the GIL, where there is one GIL */
 	__u64 sp;        /* the thread's C stack, [sp, stack_top), if it was in user mode; else 0 */
 	__u64 stack_top;
-	__u64 best; /* the best one of this thread so far, none being surely the current */
+	__u64 best;    /* the best one of this thread so far, none being surely the current */
+	__u64 none_at; /* this one and older ones are not this thread's; 0 = not known */
 	__u32 best_rank;
-	__u32 pad2;
-	__u64 at; /* frame to read next */
+	__u32 tstates_left; /* how many more may be looked at */
+	__u32 tstates_max;  /* at the most, to find out that the thread has none */
+	__u32 torn;         /* one could not be read: there may be more */
+	__u64 at;           /* frame to read next */
 	__u64 hash;
 	__u64 window_start; /* the target's addresses that `window` holds: [start, end) */
 	__u64 window_end;
@@ -46,7 +49,7 @@ struct scratch {
 	__u32 changes;        /* frames of another function than the one before */
 	__u32 gc_leaf;        /* enum ev_check: what is at the leaf; 0 = nothing */
 	__u32 frame;          /* where the current frame begins in `window` */
-	__u32 cfg_image;      /* whose cfg this is; 0 = none */
+	__u32 cfg_number;     /* which cfg this is; 0 = none */
 	__u32 why;            /* enum ev_stack_flag: where the walk ended before the root */
 	__u32 codes_max;      /* code objects that may be copied for this stack */
 	__u32 code_bytes;     /* bytes of code objects that were copied for it */
@@ -83,7 +86,8 @@ struct procs_map {
 	__type(value, struct proc);
 };
 
-/* tid -> struct thread_seen; written by sample.bpf.c at a thread's first tick, removed at its exit */
+/* tid -> struct thread_seen; made at a thread's first tick or switch (count.bpf.h), or by user space for
+ * one that sleeps when the recording begins; removed at its exit and exec */
 struct threads_map {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, THREADS_MAX);
@@ -91,8 +95,8 @@ struct threads_map {
 	__type(value, struct thread_seen);
 };
 
-/* (thread, stack) -> count; written by sample.bpf.c into the one that `counts_active` names, drained
- * by user space from the other: no sample is ever counted into a map that is being read */
+/* (thread, stack) -> count; written at ticks and switches into the one that `counts_active` names, drained
+ * by user space from the other, once all programs that saw the old value are over (sampler__flip) */
 struct counts_map {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, COUNTS_MAX);
@@ -163,6 +167,7 @@ extern const volatile __u32 has_cookie;      /* bpf_get_attach_cookie(), Linux 5
 extern const volatile __u32 timeline;        /* an event for each sample, with its time */
 extern const volatile __u32 ring_wake_bytes; /* unread bytes at which the reader is woken */
 extern const volatile __u32 trace_switches;  /* switch.bpf.c is attached */
+extern const volatile __u32 serial_cpu_bits; /* of a serial, for the CPU that made it */
 extern const volatile __u32 holder_only;     /* only ticks of the thread that holds the GIL count */
 extern const volatile __u32 ticks_per_timed; /* one tick in so many is timed; a power of two */
 extern const volatile __u32 async_tasks;     /* stacks say which asyncio task they are of */
@@ -170,7 +175,8 @@ extern const volatile __u32 async_tasks;     /* stacks say which asyncio task th
 extern const volatile __u8 syscalls[SYSCALLS_MAX]; /* enum syscall_kind */
 
 /* live */
-extern __u32 ready;         /* user: 1 once all is attached; before, nothing is emitted */
+extern __u32
+	ready; /* user: 1 once all is attached; before, nothing but forks, execs and exits is emitted */
 extern __u64 start_ns;      /* user: when `ready` was set; CLOCK_MONOTONIC */
 extern __u64 end_ns;        /* user: set before `ready` is 0 again; CLOCK_MONOTONIC */
 extern __u32 counts_active; /* user: 0 = counts_a, 1 = counts_b */

@@ -41,6 +41,7 @@ static __always_inline int tick(struct bpf_perf_event_data *ctx)
 		return drop(STAT_DROP_SCRATCH);
 	stack_begin(s, proc, thread, tgid, tid);
 	s->codes_max = CODES_PER_TICK;
+	s->tstates_max = TSTATES_MAX;
 	if (proc->state == PROC_PYTHON) {
 		if (user_sp(ctx, &sp))
 			stack_is(s, sp);

@@ -132,8 +132,10 @@ enum proc_state {
 /* procs map: tgid -> what is known. Written by user space for roots and execs, by BPF on fork. */
 struct proc {
 	__u32 image;
-	__u32 state;    /* enum proc_state */
-	__u64 since_ns; /* when this image began, if within the recording; CLOCK_MONOTONIC */
+	__u32 state;      /* enum proc_state */
+	__u64 since_ns;   /* when this image began, if within the recording; CLOCK_MONOTONIC */
+	__u32 cfg_number; /* another one for each cfg that user space writes: CPUs keep a copy */
+	__u32 pad;
 	struct py_cfg cfg;
 };
 
@@ -157,6 +159,11 @@ struct thread_seen {
 	__u64 sent_id;       /* the thread_id that user space was told */
 	__u64 search_interp; /* where the search for the thread state goes on at the next tick, */
 	__u64 search_tstate; /* 0, 0 = from the beginning */
+	__u64 search_head;   /* the newest thread state when that search began */
+	__u64 none_head;     /* of this one and older ones none was this thread's; 0 = not known */
+	__u64 none_end_ns;   /* not looked at again before */
+	__u32 none_sp;       /* their C stacks were compared with this thread's as well */
+	__u32 pad;
 	__u32 timer_own;
 	__u32 is_off; /* left the CPU at since_ns, and did not come back yet */
 	/* time, kept by switch.bpf.c */
@@ -164,6 +171,7 @@ struct thread_seen {
 	__u64 hash;      /* the stack it left with; 0 = none that was counted */
 	__u64 run_delay; /* the kernel's sum of its time in run queues, when it left */
 	__u64 exec_ns;   /* the kernel's sum of its time on the CPU, at since_ns */
+	__u64 switches;  /* the kernel's count of its switches away from the CPU, at since_ns */
 	__u64 over_ns;   /* the wait that is over, and not counted yet: how much of it was in the */
 	__u64 over_hash; /* run queue is known only once the kernel has summed it up */
 	__u64 over_start_ns; /* when it began */
@@ -181,12 +189,14 @@ enum syscall_kind {
 	SYSCALL_FUTEX,  /* the word at its first argument */
 };
 
-/* Serials are made per CPU, (count << SERIAL_CPU_BITS) + cpu, because an atomic add that returns its
- * sum needs Linux 5.12. What user space numbers itself stays below 1 << SERIAL_CPU_BITS. */
-#define SERIAL_CPU_BITS 10
+/* Serials are made per CPU, (count << serial_cpu_bits) + cpu, because an atomic add that returns its
+ * sum needs Linux 5.12; bits for as many CPUs as there can be. User space numbers threads up to
+ * SERIALS_USER and images up to IMAGES_USER itself: the kernel side's begin above. */
+#define SERIALS_USER 65536
+#define IMAGES_USER  1024
 struct serials {
-	__u32 threads; /* only ever raised in a tick */
-	__u32 images;  /* only ever raised in sched_process_fork and _exec */
+	__u32 threads; /* raised where a thread is first seen, */
+	__u32 images;  /* at a fork and at an exec */
 };
 
 /* counts maps: how often one thread was seen with one stack. */
@@ -229,24 +239,24 @@ struct code_key {
  * sentence that every output shows for it. Nothing leaves a program early but by a filter or one
  * of these.
  */
-#define STATS(X)                                                                               \
-	X(SAMPLES, "samples taken")                                                            \
-	X(STACKS_NEW, "stacks shipped")                                                        \
-	X(CODES_NEW, "code objects shipped")                                                   \
-	X(DUPLICATE_TIMER, "ticks of a second timer on one thread, filtered")                  \
-	X(EXITING, "ticks in threads that were ending, filtered")                              \
-	X(WAITS, "waits that are over")                                                        \
-	X(WALKS, "stacks walked at a switch")                                                  \
-	X(SWITCH_UNHEARD, "switches not heard of, made up for from the kernel's own sums")     \
-	X(NOT_HOLDER, "ticks of threads that did not hold the GIL, filtered")                  \
-	X(DROP_RING_THREAD, "samples lost: the ring buffer was full at a thread's first tick") \
-	X(DROP_RING_FULL, "samples lost: the ring buffer was full")                            \
-	X(DROP_COUNTS_FULL, "samples lost: the table of stacks was full")                      \
-	X(DROP_THREADS_FULL, "samples lost: the table of threads was full")                    \
-	X(DROP_PROCS_FULL, "child processes not followed: the table of processes was full")    \
-	X(DROP_LIFE_EVENT, "forks, execs or exits lost: the ring buffer was full")             \
-	X(DROP_WAITS, "waits lost: the ring buffer or the table of stacks was full")           \
-	X(DROP_TIMES, "threads whose times were lost: the ring buffer was full")               \
+#define STATS(X)                                                                                  \
+	X(SAMPLES, "samples taken")                                                               \
+	X(STACKS_NEW, "stacks shipped")                                                           \
+	X(CODES_NEW, "code objects shipped")                                                      \
+	X(DUPLICATE_TIMER, "ticks of a second timer on one thread, filtered")                     \
+	X(EXITING, "ticks in threads that were ending, filtered")                                 \
+	X(WAITS, "waits that are over")                                                           \
+	X(WALKS, "stacks walked at a switch")                                                     \
+	X(SWITCH_UNHEARD, "switches not heard of, made up for from the kernel's own sums")        \
+	X(NOT_HOLDER, "ticks of threads that did not hold the GIL, filtered")                     \
+	X(DROP_RING_THREAD, "samples lost: the ring buffer was full at a thread's first tick")    \
+	X(DROP_RING_FULL, "samples lost: the ring buffer was full")                               \
+	X(DROP_COUNTS_FULL, "samples lost: the table of stacks was full")                         \
+	X(DROP_THREADS_FULL, "samples lost: the table of threads, or of their numbers, was full") \
+	X(DROP_PROCS_FULL, "processes not followed: the table of them, or of numbers, was full")  \
+	X(DROP_LIFE_EVENT, "forks, execs or exits lost: the ring buffer was full")                \
+	X(DROP_WAITS, "waits lost: the ring buffer or the table of stacks was full")              \
+	X(DROP_TIMES, "threads whose times were lost: the ring buffer was full")                  \
 	X(DROP_SCRATCH, "samples lost: no scratch memory")
 
 enum stat_id {

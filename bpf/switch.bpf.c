@@ -7,9 +7,11 @@
  * The thread that leaves is still the current one, so its memory can be read and does not change.
  * That is done with a run queue locked: it must be short. A thread that waits mostly waits where
  * it waited before, so the frames are first only followed, without a look at their code objects
- * (chain_step): if that sum, and what is waited for, are those of a recent wait of this thread,
- * the stack is the same. A code object that was freed and replaced at the same address under the
- * same callers, between two waits within MEMO_NS, would not be noticed; nothing else is left out.
+ * (chain_step): if that sum, and the facts of the wait, are those of a recent wait of this thread,
+ * the stack is the same. The facts are read at every switch: a descriptor's number says nothing of
+ * the file, which may be another one by then. A code object that was freed and replaced at the same
+ * address under the same callers, between two waits within MEMO_NS, would not be noticed; nothing
+ * else is left out.
  */
 #include "file.bpf.h"
 #include "task.bpf.h"
@@ -17,9 +19,10 @@
 
 #include <bpf/bpf_tracing.h>
 
-#define CODES_PER_SWITCH 2
-#ifndef MEMO_NS              /* make bench: 0 */
-#define MEMO_NS 100000000ULL /* how long a stack is believed to be what it was */
+#define CODES_PER_SWITCH   2
+#define TSTATES_PER_SWITCH 64 /* of 512, to find out that a thread has none */
+#ifndef MEMO_NS               /* make bench: 0 */
+#define MEMO_NS 100000000ULL  /* how long a stack is believed to be what it was */
 #endif
 
 struct pollfd {
@@ -71,28 +74,41 @@ static __always_inline void target_read(struct task_struct *task, struct target 
 	}
 }
 
-/* The facts of a wait, into s->stack.wait and the stack's hash. */
+/* The facts of a wait, into s->stack.wait; but for WAIT_GIL. */
 static __always_inline void wait_fill(struct scratch *s, struct task_struct *task, __u16 state,
-				      const struct target *target, __u64 tstate)
+				      const struct target *target)
 {
 	struct wait *wait = &s->stack.wait;
 	struct file *file;
-	__u64 gil;
-	int i;
 
 	wait->syscall = target->regs.nr < SYSCALLS_MAX ? target->regs.nr : -1;
 	wait->state = state;
 	wait->cnt = target->cnt;
-	if (state) {
-		file = file_of(task, target->fd);
-		if (file)
-			file_read(file, wait);
-		gil = target->kind == SYSCALL_FUTEX ? gil_find(s, tstate) : 0;
-		if (gil && target->regs.arg[0] - gil < s->cfg.gil_size)
-			wait->flags |= WAIT_GIL;
-	}
-	for (i = 0; i < (int)(sizeof(*wait) / 8); i++)
-		s->hash = check_mix(s->hash, ((const __u64 *)wait)[i]);
+	file = state ? file_of(task, target->fd) : NULL;
+	if (!file)
+		return;
+	file_read(file, wait);
+	/* new for every connection to the same peer, and nobody is told it: not another stack */
+	if (wait->port)
+		wait->local_port = 0;
+}
+
+/* Is it the GIL? Its futex's address tells, so this need not be known to tell waits apart. */
+static __always_inline void wait_gil(struct scratch *s, const struct target *target, __u64 tstate)
+{
+	__u64 gil = target->kind == SYSCALL_FUTEX ? gil_find(s, tstate) : 0;
+
+	if (gil && target->regs.arg[0] - gil < s->cfg.gil_size)
+		s->stack.wait.flags |= WAIT_GIL;
+}
+
+static __always_inline void wait_mix(struct scratch *s)
+{
+	const __u64 *words = (const __u64 *)&s->stack.wait;
+	int i;
+
+	for (i = 0; i < (int)(sizeof(s->stack.wait) / 8); i++)
+		s->hash = check_mix(s->hash, words[i]);
 }
 
 /* One frame of the chain, code object unread; 1 = the end. */
@@ -130,15 +146,13 @@ SHARED int chain_follow(void)
 }
 
 /* A sum over all that tells this wait from another, but for the code objects; never 0. */
-static __always_inline __u64 chain_sum(struct scratch *s, __u64 tstate, __u16 state,
-				       const struct target *target)
+static __always_inline __u64 chain_sum(struct scratch *s, __u64 tstate, const struct target *target)
 {
 	__u64 first = 0;
 
-	s->hash = check_mix(hash_seed, state);
-	s->hash = check_mix(s->hash, (__u64)(__u32)target->regs.nr << 32 | (__u32)target->fd);
-	s->hash = check_mix(s->hash,
-			    target->kind == SYSCALL_FUTEX ? target->regs.arg[0] : target->cnt);
+	s->hash = hash_seed;
+	wait_mix(s);
+	s->hash = check_mix(s->hash, target->kind == SYSCALL_FUTEX ? target->regs.arg[0] : 0);
 	if (tstate) {
 		s->hash = check_mix(s->hash, frame_first(s, tstate));
 		s->hash = check_mix(s->hash, s->gc_frame + s->gc_leaf);
@@ -171,18 +185,22 @@ static __always_inline __u64 stack_left(struct scratch *s, struct task_struct *t
 		target_read(task, &target);
 	stack_begin(s, proc, thread, tgid, tid);
 	s->codes_max = CODES_PER_SWITCH;
+	s->tstates_max = TSTATES_PER_SWITCH;
+	wait_fill(s, task, state, &target);
 	if (proc->state == PROC_PYTHON) {
 		tstate = tstate_find(s, thread);
 		gc_look(s, tstate);
 	}
-	chain = chain_sum(s, tstate, state, &target);
+	chain = chain_sum(s, tstate, &target);
 	memo = &thread->memo[chain % MEMO_CNT];
 	if (memo->chain == chain && memo->end_ns > now)
 		return memo->hash;
 	stat_add(STAT_WALKS);
 	s->hash = hash_seed;
 	s->stack.flags = EV_STACK_WAIT;
-	wait_fill(s, task, state, &target, tstate);
+	if (state)
+		wait_gil(s, &target, tstate);
+	wait_mix(s);
 	if (proc->state == PROC_PYTHON) {
 		walk(s, tstate);
 		if (async_tasks)
@@ -198,25 +216,6 @@ static __always_inline __u64 stack_left(struct scratch *s, struct task_struct *t
 	memo->hash = s->hash;
 	memo->end_ns = now + MEMO_NS;
 	return unfinished < 0 ? 0 : s->hash;
-}
-
-/* A switch to or from this thread was not heard of: no tracepoint is (a switch away from some tasks
- * of some hypervisors' guests was seen to make none). The kernel's own sum says how much of the time
- * since the last one was spent on the CPU. */
-static __always_inline void switch_unheard(struct thread_seen *thread, struct task_struct *task,
-					   __u64 since, __u64 now, __u64 hash)
-{
-	__u64 passed = now - since, cpu = task->se.sum_exec_runtime - thread->exec_ns;
-
-	stat_add(STAT_SWITCH_UNHEARD);
-	wait_settle(thread, task);
-	if (cpu > passed)
-		cpu = passed;
-	thread->times.cpu_ns += cpu;
-	thread->over_ns = passed - cpu;
-	thread->over_hash = hash;
-	/* where in that time it ran is not known: it waited first if it left, last if it comes */
-	thread->over_start_ns = thread->is_off ? since : since + cpu;
 }
 
 /* Is this thread followed? */
@@ -237,10 +236,7 @@ static __always_inline bool thread_leaves(struct task_struct *task, bool preempt
 		return true;
 	before = thread->times.cpu_ns;
 	since = thread->since_ns ?: time_first(task, proc);
-	if (thread->is_off)
-		switch_unheard(thread, task, since, now, thread->hash);
-	else if (now > since)
-		thread->times.cpu_ns += now - since;
+	time_ran(thread, task, since, now, 1);
 	cost = cost_here();
 	if (cost)
 		cost->cpu_ns += thread->times.cpu_ns - before;
@@ -249,6 +245,7 @@ static __always_inline bool thread_leaves(struct task_struct *task, bool preempt
 	thread->run_delay = run_delay(task);
 	thread->since_ns = now;
 	thread->exec_ns = task->se.sum_exec_runtime;
+	thread->switches = switches_away(task);
 	thread->is_off = 1;
 	return true;
 }
@@ -268,7 +265,7 @@ static __always_inline bool thread_comes(struct task_struct *task, __u64 now)
 		return true;
 	/* one that was not seen yet was off the CPU, as we see it come: its first wait, or its birth */
 	since = thread->since_ns ?: time_first(task, proc);
-	if (thread->since_ns && !thread->is_off) {
+	if (thread->since_ns && (!thread->is_off || left_unheard(thread, task, 0))) {
 		switch_unheard(thread, task, since, now, 0);
 	} else if (now > since) {
 		thread->over_ns = now - since;
@@ -278,6 +275,7 @@ static __always_inline bool thread_comes(struct task_struct *task, __u64 now)
 	}
 	thread->since_ns = now;
 	thread->exec_ns = task->se.sum_exec_runtime;
+	thread->switches = switches_away(task);
 	thread->is_off = 0;
 	return true;
 }

@@ -81,6 +81,7 @@ static __always_inline void wait_settle(struct thread_seen *thread, struct task_
 	thread->over_ns = 0;
 	if (runq > over)
 		runq = over;
+	thread->run_delay += runq; /* the rest belongs to what follows */
 	thread->times.wait_ns += over - runq;
 	thread->times.runq_ns += runq;
 	/* if its stack is not known the times say so */
@@ -90,6 +91,54 @@ static __always_inline void wait_settle(struct thread_seen *thread, struct task_
 		counted = wait_add(thread, &counts_a, over - runq, runq);
 	if (timeline && counted)
 		wait_ship(thread, task, table, over - runq, runq);
+}
+
+/* How often it left the CPU: counted just before sched_switch is traced, and also where it is not
+ * (kernel/sched/core.c, __schedule()). */
+static __always_inline __u64 switches_away(struct task_struct *task)
+{
+	return task->nvcsw + task->nivcsw;
+}
+
+/* Switches to or from this thread were not heard of: no tracepoint is (a switch away from some tasks
+ * of some hypervisors' guests was seen to make none). The kernel's own sum says how much of the time
+ * since the last one was spent on the CPU; it is up to date at every switch away
+ * (kernel/sched/fair.c, update_curr() in dequeue_entity() and put_prev_entity()). */
+static __always_inline void switch_unheard(struct thread_seen *thread, struct task_struct *task,
+					   __u64 since, __u64 now, __u64 hash)
+{
+	__u64 passed = now - since, cpu = task->se.sum_exec_runtime - thread->exec_ns;
+
+	stat_add(STAT_SWITCH_UNHEARD);
+	wait_settle(thread, task);
+	if (cpu > passed)
+		cpu = passed;
+	thread->times.cpu_ns += cpu;
+	thread->over_ns = passed - cpu;
+	thread->over_hash = hash;
+	/* where in that time it ran is not known: it waited first if it left, last if it comes */
+	thread->over_start_ns = thread->is_off ? since : since + cpu;
+}
+
+/* Did it leave the CPU more often since the last switch that was heard of than the `own` times that are? */
+static __always_inline bool left_unheard(const struct thread_seen *thread, struct task_struct *task,
+					 __u64 own)
+{
+	return thread->since_ns && switches_away(task) != thread->switches + own;
+}
+
+/* Until now the thread was on the CPU, if all was heard of. The kernel's sum is not asked then: what the
+ * hypervisor takes is not in it, and would be nobody's time. */
+static __always_inline void time_ran(struct thread_seen *thread, struct task_struct *task,
+				     __u64 since, __u64 now, __u64 own)
+{
+	bool unheard = left_unheard(thread, task, own);
+
+	if (unheard || thread->is_off)
+		switch_unheard(thread, task, since, now,
+			       thread->is_off && !unheard ? thread->hash : 0);
+	else if (now > since)
+		thread->times.cpu_ns += now - since;
 }
 
 /* The running thread ends as what it was. What it did after the recording's end does not count: if it
@@ -107,10 +156,10 @@ static __always_inline void times_end(struct thread_seen *thread, struct task_st
 		thread->over_ns = now - since;
 		thread->over_start_ns = since;
 		thread->over_hash = thread->since_ns ? thread->hash : 0;
-		wait_settle(thread, task);
-	} else if (now > since) {
-		thread->times.cpu_ns += now - since;
+	} else {
+		time_ran(thread, task, since, now, 0);
 	}
+	wait_settle(thread, task);
 	hdr_fill(&ev.hdr, EV_TIMES, sizeof(ev), thread->image, tgid, tid, thread->serial);
 	ev.times = thread->times;
 	if (bpf_ringbuf_output(&ring, &ev, sizeof(ev), wake_flags()))

@@ -231,6 +231,9 @@ def section_scale(report, size):
                    found["tick"], "us")
         report.row(f"own_{name}", "  uncoil's own CPU per sample", found["own"], "us")
         report.row(f"attach_{name}", "  from its start until it records", found["attach"], "ms", 0)
+    for threads in (0, 400):
+        report.row(f"natives_{threads}", f"a switch between threads that are not Python's, beside {threads} that are",
+                   scale.natives(threads, size["slices"], say), "us")
 
 
 def section_hour(report, size):

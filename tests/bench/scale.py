@@ -2,10 +2,11 @@
 """What grows: with the rate, with threads, with processes, with the length of a recording."""
 
 import statistics
+import subprocess
 import time
 
 from cost import per_run
-from rig import SETTLE, KernelStats, Target, Timer, Uncoil, cpu_ns, interval
+from rig import PYTHON, ROOT, SETTLE, SHM, TARGET_CPU, KernelStats, Process, Target, Timer, Uncoil, cpu_ns, interval
 from whole import high_water_kb
 
 HOUR = 99 * 3600  # samples of an hour of one thread's CPU time at the default rate
@@ -65,6 +66,28 @@ def many(threads, processes, rate, slices, say):
     say(f"{threads} threads, {processes} processes")
     return {"tick": (last[0] - first[0]) / (last[1] - first[1]) / 1000 - empty, "own": interval(found),
             "attach": attach}
+
+
+def natives(threads, slices, say):
+    """us of on_switch per run while two threads that are not Python's wait for each other, in a process
+    of so many Python threads that sleep."""
+    targets = ROOT / "tests/e2e/targets"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", SHM / "pair.so", targets / "pair.c", "-lpthread"], check=True)
+    found = []
+    with KernelStats(), Process([PYTHON, targets / "pair.py", SHM / "pair.so", threads], TARGET_CPU,
+                                stdout=subprocess.PIPE) as pair:
+        pair.popen.stdout.readline()
+        with Uncoil(pair, 99, more=["--mode", "offcpu"]) as tool:
+            time.sleep(SETTLE)
+            last = tool.switches()
+            for _ in range(slices):
+                time.sleep(0.1)
+                now = tool.switches()
+                found.append((now[0] - last[0]) / max(1, now[1] - last[1]) / 1000)
+                last = now
+        tool.output.unlink()
+    say(f"native threads beside {threads}")
+    return interval(found)
 
 
 def hour(samples, rate, more, say):

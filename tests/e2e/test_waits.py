@@ -92,6 +92,27 @@ def test_peers_of_threads_that_never_run(start, folder):
         assert set(threads[name]) == {leaf}, name
 
 
+def test_peers_behind_one_descriptor(target, recorder, folder):
+    """A descriptor's number is soon another connection's: its peer is not the last one's."""
+    peers = target("asks.py", "15", stdin=subprocess.PIPE, bufsize=0)
+    tool = recorder("--mode", "offcpu", "-p", str(peers.pid), "-o", folder / "x.folded")
+    peers.stdin.write(b"\n")
+    said = peers.said(b".")
+    tool.terminate()
+    assert finish(tool).code == 0
+    truth = {port: int(us) for port, us in re.findall(r"(\d+):(\d+)", said.decode().split("waited")[1])}
+    found = collections.Counter()
+    for frames, us in stacks(folder / "x.folded").having("ask"):
+        match = re.fullmatch(r"\[socket read 127\.0\.0\.1:(\d+)\]", frames[-1].name)
+        if match:
+            found[match[1]] += us
+    assert found.keys() == truth.keys()
+    quick = min(truth, key=truth.get)
+    # what it waited for, by its own clock, has run queues in it
+    share = truth[quick] / sum(truth.values())
+    assert .02 < found[quick] / found.total() < share + .1, (found, truth)
+
+
 def test_replay_says_the_same(reasons, folder):
     _, made = reasons
     assert uncoil("replay", "-q", "-t", "-i", made / "x.uncoil", "-o", folder / "y.folded").code == 0
@@ -291,7 +312,7 @@ def test_no_room_for_another_thread(start, recorder, folder):
     pool.send_signal(signal.SIGUSR1)
     result = finish(recording)
     assert result.code == 3
-    lost = int(re.search(r"(\d+) samples lost: the table of threads was full", result.err)[1])
+    lost = int(re.search(r"(\d+) samples lost: the table of threads, or of their numbers, was full", result.err)[1])
     assert lost > 500
     told = [serial for kind, serial in events((folder / "x.uncoil").read_bytes()) if kind == EV_THREAD]
     assert len(told) < 10, (told, result.err)

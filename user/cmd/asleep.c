@@ -202,6 +202,9 @@ static int thread_tell(const struct asleep *a, pid_t tid, const struct stack_thr
 	seen.run_delay = delay_ns;
 	seen.thread_id = thread ? thread->thread_id : 0;
 	seen.sent_id = seen.thread_id;
+	/* so the kernel side need not search: the thread states of threads that sleep are the oldest */
+	seen.tstate = thread ? thread->tstate : 0;
+	seen.tstate_id = seen.thread_id;
 	if (getrandom(&seen.hash, sizeof(seen.hash), 0) != sizeof(seen.hash)) {
 		err = -EIO;
 		goto out;

@@ -312,7 +312,7 @@ static const struct feature features[FEAT_MAX] = {
 	},
 	[FEAT_LOOP] = {
 		.name = "bpf_loop()",
-		.why = "checks the stack walk once at load; without it loading takes 20 ms longer",
+		.why = "checks the stack walk once at load; without it loading takes 50 ms longer",
 		.need = FEATURE_OPTIONAL,
 		.hint = "nothing must be done; Linux 5.17 has it, and \"unknown\" needs sudo",
 		.probe = probe_bpf_loop,

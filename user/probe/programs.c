@@ -87,7 +87,7 @@ static void *plain_unpack(void)
 
 /* The programs without bpf_loop() are another object with the same maps, knobs and programs
  * (bpf/emit.bpf.h): the same skeleton does for both. */
-struct uncoil_bpf *programs_open(void)
+struct uncoil_bpf *programs_open(bool plain_loops)
 {
 	struct uncoil_bpf *skel;
 	void *plain;
@@ -95,7 +95,7 @@ struct uncoil_bpf *programs_open(void)
 
 	*refusal = '\0';
 	libbpf_set_print(libbpf_says);
-	if (feature_has(FEAT_LOOP))
+	if (!plain_loops)
 		return uncoil_bpf__open();
 	skel = calloc(1, sizeof(*skel));
 	plain = plain_unpack();

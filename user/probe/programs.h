@@ -3,13 +3,14 @@
 #ifndef UNCOIL_PROBE_PROGRAMS_H
 #define UNCOIL_PROBE_PROGRAMS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct err;
 struct uncoil_bpf;
 
-/* The skeleton, open, to be set up and loaded; NULL and errno. */
-struct uncoil_bpf *programs_open(void);
+/* The skeleton, open, to be set up and loaded; NULL and errno. plain_loops: as kernels without bpf_loop() need it. */
+struct uncoil_bpf *programs_open(bool plain_loops);
 
 /* 0, or -errno and a sentence: what the kernel does not offer, or the verifier's last words. */
 int programs_load(struct uncoil_bpf *skel, struct err *err);

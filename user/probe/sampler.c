@@ -4,6 +4,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <linux/membarrier.h>
 #include <linux/perf_event.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,12 +26,11 @@
 #include "probe/rest.h"
 #include "uncoil.skel.h"
 
-#define DRAIN_BATCH      1024
-#define SERIALS_RESERVED 65536 /* threads that sleep at the start */
-#define READS_MAX        8     /* of a thread's entry, until two are the same */
-#define TIMED_HZ         1000 /* up to here each tick is timed: it costs nothing that could be seen */
-#define TICKS_PER_TIMED  16   /* above that, one in so many */
-#define SCANS_MAX        16 /* of a process's threads: more are born at each look only in a thread storm */
+#define DRAIN_BATCH     1024
+#define READS_MAX       8    /* of a thread's entry, until two are the same */
+#define TIMED_HZ        1000 /* up to here each tick is timed: it costs nothing that could be seen */
+#define TICKS_PER_TIMED 16   /* above that, one in so many */
+#define SCANS_MAX       16 /* of a process's threads: more are born at each look only in a thread storm */
 
 struct timer {
 	pid_t tid;
@@ -47,6 +47,7 @@ struct sampler {
 	uint64_t ticks_expected, cpu_ns; /* by the timers, as of the end */
 	uint64_t end_ns;
 	uint32_t serials_used;
+	uint32_t cfg_cnt; /* that were written */
 	int cpu_cnt;
 	/* the current sampler__consume()'s */
 	int (*fn)(void *ctx, void *data, size_t len);
@@ -99,16 +100,28 @@ static int on_event(void *ctx, void *data, size_t len)
 	return s->more ? -ECANCELED : 0;
 }
 
-/* The kernel side's own serials of CPU 0 begin behind those that are kept for user space. */
+static uint32_t serial_cpu_bits(int cpus)
+{
+	uint32_t bits = 0;
+
+	while (1 << bits < cpus)
+		bits++;
+	return bits;
+}
+
+/* The kernel side's own serials begin behind those that are kept for user space. */
 static int serials_reserve(struct sampler *s)
 {
 	struct serials *values = calloc(s->cpu_cnt, sizeof(*values));
-	int fd = bpf_map__fd(s->skel->maps.serials), err;
+	int fd = bpf_map__fd(s->skel->maps.serials), cpu, err;
 	uint32_t zero = 0;
 
 	if (!values)
 		return -ENOMEM;
-	values[0].threads = SERIALS_RESERVED;
+	for (cpu = 0; cpu < s->cpu_cnt; cpu++) {
+		values[cpu].threads = SERIALS_USER >> s->skel->rodata->serial_cpu_bits;
+		values[cpu].images = IMAGES_USER >> s->skel->rodata->serial_cpu_bits;
+	}
 	err = bpf_map_update_elem(fd, &zero, values, BPF_ANY) ? -errno : 0;
 	free(values);
 	return err;
@@ -120,11 +133,15 @@ int sampler__load(struct sampler *s, struct err *err)
 	int code, nr;
 
 	limits_raise();
-	s->skel = programs_open();
+	s->skel = programs_open(!feature_has(FEAT_LOOP));
 	if (!s->skel)
 		return err_set(err, -errno, "cannot open the BPF programs: %s", err_str(errno));
 	if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
 		return err_set(err, -errno, "cannot get random bytes: %s", err_str(errno));
+	s->cpu_cnt = libbpf_num_possible_cpus();
+	if (s->cpu_cnt < 0)
+		return err_set(err, s->cpu_cnt, "cannot count the CPUs: %s", err_str(s->cpu_cnt));
+	s->skel->rodata->serial_cpu_bits = serial_cpu_bits(s->cpu_cnt);
 	s->skel->rodata->hash_seed = seed;
 	s->skel->rodata->follow_children = s->options.children;
 	s->skel->rodata->timeline = s->options.timeline;
@@ -144,9 +161,6 @@ int sampler__load(struct sampler *s, struct err *err)
 		err_set(err, code, "cannot size the ring buffer: %s", err_str(code));
 	if (code)
 		return code;
-	s->cpu_cnt = libbpf_num_possible_cpus();
-	if (s->cpu_cnt < 0)
-		return err_set(err, s->cpu_cnt, "cannot count the CPUs: %s", err_str(s->cpu_cnt));
 	code = serials_reserve(s);
 	if (code)
 		return err_set(err, code, "cannot set up the BPF maps: %s", err_str(code));
@@ -175,6 +189,7 @@ int sampler__follow(struct sampler *s, pid_t pid, uint32_t image, const struct p
 	}
 	if (cfg) {
 		fresh.state = PROC_PYTHON;
+		fresh.cfg_number = ++s->cfg_cnt;
 		fresh.cfg = *cfg;
 	}
 	return bpf_map_update_elem(fd, &tgid, &fresh, replace ? BPF_EXIST : BPF_ANY) ? -errno : 0;
@@ -192,7 +207,7 @@ void sampler__forget(struct sampler *s, pid_t pid, uint32_t image)
 
 uint32_t sampler__serial(struct sampler *s)
 {
-	return s->serials_used < SERIALS_RESERVED ? ++s->serials_used << SERIAL_CPU_BITS : 0;
+	return s->serials_used < SERIALS_USER ? ++s->serials_used : 0;
 }
 
 int sampler__asleep(struct sampler *s, pid_t tid, const struct thread_seen *thread)
@@ -383,13 +398,17 @@ int sampler__consume(struct sampler *s, uint64_t patience_ns,
 	return err < 0 ? err : 0;
 }
 
-/* Ticks that saw the old value of counts_active are interrupts on other CPUs, over in 100 us - unless
- * the hypervisor takes that CPU away meanwhile. What such a one counts late is found by the table's
- * next drain; the recording's end drains both. */
-static void ticks_pass(void)
+/* Programs that saw the old value of counts_active may still hold one of its entries: counted into after
+ * it was taken out, a sample would be lost, or another entry's. They run as readers of RCU, and this
+ * waits for all of those, also on a CPU that the hypervisor takes away meanwhile (some 10 ms, asleep:
+ * kernel/sched/membarrier.c, synchronize_rcu()). Kernels with nohz_full refuse it; there an interrupt is
+ * over in 100 us, if the hypervisor lets it. The balance at the end tells if not. */
+static void programs_pass(void)
 {
 	struct timespec pause = { .tv_nsec = 2000000 };
 
+	if (!syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0))
+		return;
 	while (nanosleep(&pause, &pause) && errno == EINTR)
 		;
 }
@@ -399,7 +418,7 @@ void sampler__flip(struct sampler *s)
 	s->skel->bss->counts_used = 0;
 	__atomic_store_n(&s->skel->bss->counts_active, !s->skel->bss->counts_active,
 			 __ATOMIC_SEQ_CST);
-	ticks_pass();
+	programs_pass();
 }
 
 uint32_t sampler__table(const struct sampler *s)

@@ -24,8 +24,8 @@ struct err;
 struct rest_to;
 struct sampler;
 
-/* Images that user space numbers; those of forks and execs begin above (SERIAL_CPU_BITS in bpf/). */
-#define SAMPLER_ROOTS_MAX 1023
+/* Images that user space numbers; those of forks and execs begin above. */
+#define SAMPLER_ROOTS_MAX (IMAGES_USER - 1)
 
 struct sampler_options {
 	uint32_t rate_hz;    /* ticks per second of CPU time and thread; 0: none */

@@ -41,13 +41,14 @@ struct task_struct {
 	struct thread_struct thread;
 	int pid;
 	int tgid;
-	struct task_struct *real_parent;
 	struct task_struct *group_leader;
 	unsigned long long start_time;
 	unsigned long long start_boottime;
 	char comm[16];
 	struct signal_struct *signal;
 	struct files_struct *files;
+	unsigned long nvcsw;
+	unsigned long nivcsw;
 	struct sched_info sched_info;
 	struct sched_entity se;
 };
@@ -112,11 +113,6 @@ struct bpf_iter_meta {
 struct bpf_iter__task {
 	struct bpf_iter_meta *meta;
 	struct task_struct *task;
-};
-
-struct linux_binprm {
-	struct file *file;
-	const char *filename;
 };
 
 #pragma clang attribute pop
