@@ -15,7 +15,7 @@ CPPFLAGS := -D_GNU_SOURCE -DUNCOIL_VERSION='"$(VERSION)"' -Iuser -Ibpf -I$(O)
 CFLAGS ?= -O2 -g
 WARN := -std=gnu11 -Wall -Wextra -Wtype-limits -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 	-Wno-unused-parameter -Wno-missing-field-initializers
-HARDEN := -fstack-protector-strong -ffunction-sections -fdata-sections
+HARDEN := -fstack-protector-strong -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables
 # One static file that can be copied to any host; `make asan` links dynamically.
 LINK ?= -static -s -Wl,--gc-sections
 LIBS := -lbpf -lelf -lz -lm
