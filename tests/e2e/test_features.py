@@ -87,7 +87,8 @@ def test_lines_of_leaves(seen):
     exact, total = seen.lines("exact"), seen.count("exact")
     known = [LINES["exact-while"], LINES["exact-for"], LINES["exact-join"]]
     assert sum(exact[n] for n in known) >= .97 * total
-    assert set(exact) <= {known[0] - 1, *known}
+    # and the line of its `def`, where 3.11+ says that a call begins (RESUME)
+    assert set(exact) <= {known[0] - 2, known[0] - 1, *known}
     assert exact[known[1]] > .1 * total and exact[known[2]] > .1 * total
     spin = seen.lines("spin")
     assert spin[LINES["spin"]] >= .95 * sum(spin.values())

@@ -357,6 +357,8 @@ int python_find_again(pid_t pid, struct py_files *known, struct py_found *ret_fo
 	if (code > 0) {
 		*ret_found = found;
 		code = 0;
+	} else if (failed == -ESRCH) {
+		code = err_set(err, failed, "process %d ended while uncoil was attaching", pid);
 	} else if (failed) {
 		code = first.msg[0] ? err_set(err, failed, "%s", first.msg)
 				    : err_set(err, failed, "cannot look into process %d: %s", pid,
