@@ -32,8 +32,8 @@ IMPOSSIBLE = 1e-4  # bound on the share of impossible stacks
 # 3.12 have no whole stack (bpf/walk.bpf.h), and these programs do hardly anything else
 MARKED = {(3, 11): .03, (3, 12): .03}
 MARKED_ELSE = 1e-3
-FULL, QUICK = 200000, 4000  # samples a program, at least
-CHANCE = 3  # so many of these are chance in a quick run, whose bound is less than one sample
+FULL, QUICK = 200000, 6000  # samples a program, at least
+CHANCE = 1  # so many of these are chance in a quick run, whose bound is less than one sample
 DEEP = "[deeper frames cut]"
 HAVE = PYTHONS | {name: python for name, python in GOT.items() if python.exists()}
 PROGRAMS = sorted(path.stem for path in (HERE / "programs").glob("*.py"))

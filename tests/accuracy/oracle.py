@@ -26,6 +26,7 @@ Frame = collections.namedtuple("Frame", "name file line")
 COMPREHENSIONS = {ast.ListComp: "<listcomp>", ast.SetComp: "<setcomp>", ast.DictComp: "<dictcomp>"}
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 UNREAD = "? (name not read)"
+COLLECTOR = {"[garbage collection]", "[during garbage collection]"}
 MADE = re.compile(r"(outer|inner|innermost)_(\d+)")
 MADE_LINES = {"outer": (0, 1), "inner": (2, 3), "innermost": (4, 4), "<module>": (0, 4)}
 FRAME = re.compile(r"(.*?)(?: \((.*?)(?::(\d+))?\))?")
@@ -208,6 +209,7 @@ class Verdict:
     def judge(self, grammar, text):
         for frames, count in folded(text):
             self.samples += count
+            frames = [frame for frame in frames if frame.name not in COLLECTOR]  # is nobody's caller
             marks = [frame.name for frame in frames if frame.name.startswith("[")]
             known = [frame for frame in frames if not frame.name.startswith("[")]
             for mark in marks:

@@ -19,27 +19,18 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.chrome.service import Service
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
-SOURCES = ["user/base/buf.c", "user/base/text.c", "user/sink/amount.c", "user/sink/flame.c"]
 FLAGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
          "--disable-background-networking", "--disable-component-update", "--disable-sync"]
-
-
-def embed(name, to):
-    """As the Makefile does: flame.js becomes flame_js[] in flame_js.h."""
-    data = (TOP / "user/sink" / f"flame.{name}").read_bytes()
-    text = ",".join(map(str, data + b"\0"))
-    (to / f"flame_{name}.h").write_text(f"static const char flame_{name}[] = {{ {text} }};\n")
 
 
 @pytest.fixture(scope="session")
 def svgs(tmp_path_factory):
     """A directory with the SVGs of make_svg.c, from the sources as they are now."""
     where = tmp_path_factory.mktemp("svg")
-    for name in ("js", "css"):
-        embed(name, where)
-    subprocess.run([os.environ.get("CC", "gcc"), "-std=gnu11", "-D_GNU_SOURCE", "-O1", "-Iuser",
-                    f"-I{where}", "-Itests", "tests/svg/make_svg.c", *SOURCES,
-                    "-o", where / "make_svg"], cwd=TOP, check=True)
+    subprocess.run(["make", "-s", ".output/libuncoil.a"], cwd=TOP, check=True)
+    subprocess.run([os.environ.get("CC", "gcc"), "-std=gnu11", "-D_GNU_SOURCE", "-O1", "-Iuser", "-Ibpf",
+                    "-I.output", "-Itests", "tests/svg/make_svg.c", ".output/libuncoil.a", "-lbpf", "-lelf",
+                    "-lz", "-lm", "-o", where / "make_svg"], cwd=TOP, check=True)
     subprocess.run([where / "make_svg", where], check=True)
     return where
 

@@ -30,6 +30,9 @@
 #define READS_MAX       8    /* of a thread's entry, until two are the same */
 #define TIMED_HZ        1000 /* up to here each tick is timed: it costs nothing that could be seen */
 #define TICKS_PER_TIMED 16   /* above that, one in so many */
+/* A tick sends a stack and then its code objects, and is over by then. Without these the process would be
+ * asked for them, which runs on, and may have freed them. */
+#define TICK_NS         2000000
 #define SCANS_MAX       16 /* of a process's threads: more are born at each look only in a thread storm */
 
 struct timer {
@@ -96,7 +99,7 @@ static int on_event(void *ctx, void *data, size_t len)
 
 	if (err < 0)
 		return err;
-	s->more = hdr->ts_ns > s->begin_ns || now_ns() > s->end_at_ns;
+	s->more = hdr->ts_ns > s->begin_ns + TICK_NS || now_ns() > s->end_at_ns;
 	return s->more ? -ECANCELED : 0;
 }
 
