@@ -37,7 +37,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	uint64_t start = 0x7f0000000000ULL, offset = 0, bias;
 	struct err err = {};
 	struct elf *elf;
+	struct elf_load segments[16];
+	struct elf_image image;
 	char text[24];
+	int cnt;
 	uint32_t hex;
 	int fd;
 
@@ -55,7 +58,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	}
 	symbols_read(elf);
-	elf__bias(elf, start, offset, &bias);
+	cnt = elf__segments(elf, segments, sizeof(segments) / sizeof(segments[0]));
+	if (cnt > 0)
+		elf_bias(segments, cnt, start, offset, &bias);
+	if (!elf__load(elf, 1u << 24, &image))
+		elf_image_find(&image, start);
+	elf_image_done(&image);
 	section_read(elf, ".AsyncioDebug");
 	hex = version_search(elf, data[0] & 1 ? "/usr/bin/python3.9" : "/usr/bin/program");
 	python_version(hex, text);
