@@ -31,16 +31,19 @@
 
 static __always_inline __u64 task_u64(const struct scratch *s, __u32 off)
 {
+	barrier_var(off); /* as in tstate_u64() */
 	return off <= PY_TASK_READ_MAX - 8 ? *(const __u64 *)(s->task_raw + off) : 0;
 }
 
 static __always_inline __u64 keys_u64(const struct scratch *s, __u32 off)
 {
+	barrier_var(off);
 	return off <= PY_KEYS_READ_MAX - 8 ? *(const __u64 *)(s->keys + off) : 0;
 }
 
 static __always_inline __u8 keys_u8(const struct scratch *s, __u32 off)
 {
+	barrier_var(off);
 	return off < PY_KEYS_READ_MAX ? s->keys[off] : 0;
 }
 
@@ -226,7 +229,8 @@ SHARED int name_load(__u64 name)
 	if (size > EV_TASK_NAME_MAX)
 		size = EV_TASK_NAME_MAX;
 	__builtin_memset(s->name.name, 0, sizeof(s->name.name));
-	if (bpf_probe_read_user(s->name.name, (__u32)size, (void *)name))
+	barrier_var(size);
+	if (size > EV_TASK_NAME_MAX || bpf_probe_read_user(s->name.name, size, (void *)name))
 		return -EFAULT;
 	if ((state & 16) && name_is_default(s, text, length))
 		return 0;
@@ -248,6 +252,9 @@ static __always_inline void name_ship(struct scratch *s)
 	hdr_fill(&s->name.hdr, EV_TASK, size, s->stack.hdr.image, s->stack.hdr.tgid,
 		 s->stack.hdr.tid, s->stack.hdr.thread);
 	s->name.pad = 0;
+	barrier_var(size);
+	if (size > sizeof(s->name))
+		return;
 	if (!bpf_ringbuf_output(&ring, &s->name, size, wake_flags()))
 		bpf_map_update_elem(&codes, &key, &one, BPF_ANY);
 }
