@@ -45,7 +45,8 @@ bool report_tell(const struct report *report, const struct options *o)
 	}
 	if (o->quiet)
 		return lost;
-	if (report->overhead.known) {
+	/* a terminal has no line for what says nothing; the outputs have all of it */
+	if (about_has_share(report)) {
 		buf_init(&text, 65536);
 		about_overhead(report, &text);
 		fprintf(stderr, "overhead: %s\n", buf_text(&text));
