@@ -13,10 +13,15 @@ struct profile;
 struct stack;
 struct report_options;
 
+/* The same of samples, and of waits: one is no part of the other. */
+struct remark_text {
+	const char *samples, *waits;
+};
+
 struct flag_text {
 	enum ev_stack_flag flag;
 	const char *mark; /* the frame that stands for what is missing */
-	const char *remark;
+	struct remark_text remark;
 	bool is_loss;
 };
 
@@ -31,6 +36,9 @@ extern const struct flag_text flag_texts[FLAG_TEXT_CNT];
 /* Does a task run in it that is written in Python? (Lib/asyncio/tasks.py: its __step calls the
  * coroutine; asyncio's own tasks, in C, have no such frame.) */
 bool stack_steps(const struct stack *stack);
+
+/* Is it in the report's tree? Waits for work may be left out. */
+bool stack_is_shown(const struct stack *stack, const struct report_options *options);
 
 /* All remarks of the profile, with their text in one piece of memory to be freed. NULL: out of
  * memory. */

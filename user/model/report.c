@@ -343,8 +343,7 @@ static void stacks_add(struct built *b, const struct profile *p,
 	for (stack = p->stacks; stack; stack = stack->hh.next) {
 		/* a wait that is counted in a later part has a share in this one (--rotate) */
 		if ((!stack->count && !stack->wait_ns && !stack->runq_ns) ||
-		    (!options->idle && (stack->flags & EV_STACK_WAIT) &&
-		     wait_is_idle(&stack->wait)))
+		    !stack_is_shown(stack, options))
 			continue;
 		stack_add(b, p, stack, options, path, EV_ENTRIES_MAX);
 		b->report.waits += stack->flags & EV_STACK_WAIT ? stack->count : 0;
