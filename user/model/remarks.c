@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "model/choice.h"
 #include "model/profile_impl.h"
 #include "model/wait.h"
 
@@ -53,6 +54,7 @@ const char *gc_mark(enum ev_check check)
 struct remarks {
 	const struct profile *profile;
 	const struct report_options *options;
+	const struct choice *choice;
 	struct report_remark *list;
 	uint32_t cnt;
 	char *text; /* where the next text of its own goes */
@@ -82,6 +84,11 @@ static void remark_each(struct remarks *r, struct sums sums, struct remark_text 
 bool stack_is_shown(const struct stack *stack, const struct report_options *options)
 {
 	return options->idle || !(stack->flags & EV_STACK_WAIT) || !wait_is_idle(&stack->wait);
+}
+
+static bool is_told(const struct remarks *r, const struct stack *stack)
+{
+	return stack_is_shown(stack, r->options) && choice_has(r->choice, stack->id.thread);
 }
 
 static void remarks_of_stats(struct remarks *r)
@@ -129,7 +136,7 @@ static void remarks_of_stacks(struct remarks *r)
 	int i;
 
 	for (stack = r->profile->stacks; stack; stack = stack->hh.next) {
-		if (!stack_is_shown(stack, r->options))
+		if (!is_told(r, stack))
 			continue;
 		for (i = 0; i < FLAG_TEXT_CNT; i++)
 			if (stack->flags & flag_texts[i].flag)
@@ -193,7 +200,7 @@ static void remarks_of_tasks(struct remarks *r)
 	if (!r->profile->async)
 		return;
 	for (stack = r->profile->stacks; stack; stack = stack->hh.next) {
-		if (!stack_is_shown(stack, r->options))
+		if (!is_told(r, stack))
 			continue;
 		for (node = stack->leaf; node && node->id.up; node = node->id.up)
 			;
@@ -230,7 +237,7 @@ static void remarks_of_columns(struct remarks *r)
 	for (stack = r->profile->stacks; stack && r->options->columns; stack = stack->hh.next) {
 		HASH_FIND(hh, r->profile->images, &stack->id.image, sizeof(stack->id.image), image);
 		if (image && stack->leaf && image->abi.lines != PY_LINES_ENTRIES &&
-		    stack_is_shown(stack, r->options))
+		    is_told(r, stack))
 			sum(&without, stack);
 	}
 	remark_each(r, without, text, false);
@@ -245,7 +252,7 @@ static void remarks_of_waits(struct remarks *r)
 	if (!record_mode_waits(p->meta.mode))
 		return;
 	for (stack = p->stacks; stack; stack = stack->hh.next)
-		if (!stack_is_shown(stack, r->options))
+		if (!stack_is_shown(stack, r->options) && choice_has(r->choice, stack->id.thread))
 			idle_ns += stack->wait_ns + stack->runq_ns;
 	remark(r, (idle_ns + 500000) / 1000000,
 	       "ms of waiting for work (event loops, accept) are left out; -i shows them", false);
@@ -273,6 +280,8 @@ static void remarks_of_wait_times(struct remarks *r)
 		       "waits without their time, not in the timeline: the ring buffer was full",
 		       true);
 	for (thread = p->threads; thread; thread = thread->hh.next) {
+		if (!choice_has(r->choice, thread->serial))
+			continue;
 		off = thread->times.wait_ns + thread->times.runq_ns;
 		seen = thread->waits_ns + thread->hidden_ns;
 		hidden_ns += off > seen ? off - seen : 0;
@@ -324,12 +333,23 @@ static void remarks_of_refused(struct remarks *r)
 			continue;
 		sums = (struct sums){};
 		for (stack = r->profile->stacks; stack; stack = stack->hh.next)
-			if (stack->id.image == image->id && stack_is_shown(stack, r->options))
+			if (stack->id.image == image->id && is_told(r, stack))
 				sum(&sums, stack);
 		remark_refused(r, sums.samples, "samples", image);
 		remark_refused(r, sums.waits, "waits", image);
 		left -= sums.samples || sums.waits;
 	}
+}
+
+/* What --thread leaves out was recorded, and is no loss. Time is rounded up: a little is something. */
+static void remarks_of_choice(struct remarks *r)
+{
+	if (record_mode_waits(r->profile->meta.mode))
+		remark(r, (r->choice->left_out + 999999) / 1000000,
+		       "ms of other threads are left out (--thread)", false);
+	else
+		remark(r, r->choice->left_out, "samples of other threads are left out (--thread)",
+		       false);
 }
 
 static void remarks_of_rest(struct remarks *r)
@@ -356,16 +376,17 @@ static void remarks_of_rest(struct remarks *r)
 }
 
 struct report_remark *remarks_new(const struct profile *p, const struct report_options *options,
-				  uint32_t *ret_cnt)
+				  const struct choice *choice, uint32_t *ret_cnt)
 {
 	/* what is said of stacks is said of samples and of waits */
-	const size_t max = STAT_MAX + 2 * FLAG_TEXT_CNT + 2 * REFUSED_MAX + 33;
-	struct remarks r = { .profile = p, .options = options };
+	const size_t max = STAT_MAX + 2 * FLAG_TEXT_CNT + 2 * REFUSED_MAX + 34;
+	struct remarks r = { .profile = p, .options = options, .choice = choice };
 
 	r.list = calloc(1, max * sizeof(*r.list) + 2 * REFUSED_MAX * REFUSED_TEXT_MAX);
 	if (!r.list)
 		return NULL;
 	r.text = (char *)(r.list + max);
+	remarks_of_choice(&r);
 	remarks_of_stats(&r);
 	remarks_of_stacks(&r);
 	remarks_of_ticks(&r);

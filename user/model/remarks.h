@@ -9,6 +9,7 @@
 #include "events.h"
 #include "model/report.h"
 
+struct choice;
 struct profile;
 struct stack;
 struct report_options;
@@ -40,9 +41,9 @@ bool stack_steps(const struct stack *stack);
 /* Is it in the report's tree? Waits for work may be left out. */
 bool stack_is_shown(const struct stack *stack, const struct report_options *options);
 
-/* All remarks of the profile, with their text in one piece of memory to be freed. NULL: out of
- * memory. */
+/* All remarks of the profile, with their text in one piece of memory to be freed. What is said of
+ * stacks and threads is said of the chosen ones; losses are the recording's. NULL: out of memory. */
 struct report_remark *remarks_new(const struct profile *p, const struct report_options *options,
-				  uint32_t *ret_cnt);
+				  const struct choice *choice, uint32_t *ret_cnt);
 
 #endif
