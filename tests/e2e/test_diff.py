@@ -62,14 +62,25 @@ def test_a_change_is_found(folder):
 
 
 def test_measured_times_are_not_tested(folder):
-    """Of waits the time is measured: no interval is made up. Modes are not mixed."""
+    """Of waits the time is measured: no interval is made up. Modes are not mixed. What is left out is
+    told, and waits for work are shown with -i."""
     path = folder / "wall.uncoil"
     result = uncoil("record", "--mode", "wall", "-o", path, "--", SYSTEM, "-c",
-                    "import time\nfor i in range(9): time.sleep(.02); sum(range(200000))")
+                    "import time, select\nfor i in range(9): time.sleep(.02); sum(range(200000))\n"
+                    "select.epoll().poll(.05)")
     assert result.code in (0, 3), result.err
     text = uncoil("diff", path, path).out.decode()
     assert "no test of chance" in text and "samples" not in text.split("\n")[0]
     assert "Newcombe" not in text
+    for side in "AB":
+        left = re.search(fr"^{side}: (\d+) ms of waiting for work .* -i shows them$", text, re.M)
+        assert left and 40 < int(left[1]), text
+    with_idle = uncoil("diff", "-i", path, path, "-o", folder / "idle.svg").out.decode()
+    assert "waiting for work" not in with_idle
+    assert "[epoll]" in (folder / "idle.svg").read_text()
+    uncoil("diff", path, path, "-o", folder / "busy.svg")
+    picture = (folder / "busy.svg").read_text()
+    assert "[epoll]" not in picture and "ms of waiting for work" in picture
     result = uncoil("diff", path, ONE)
     assert result.code == 1 and not result.out
     assert 'A was recorded as "wall clock" and B as "on-CPU"' in result.err

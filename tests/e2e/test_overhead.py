@@ -134,11 +134,15 @@ def test_uncoil_looks_less_often_at_one_who_sleeps(start, folder):
 
     sleeper = start("/usr/bin/python3.11", "-c", "import time; print('ready', flush=True); time.sleep(600)")
     sleeper.said(b"ready")
-    process = start(UNCOIL, "record", "-p", str(sleeper.pid), "-o", folder / "x.txt", stderr=subprocess.DEVNULL)
+    with open(folder / "stderr", "w") as err:
+        process = start(UNCOIL, "record", "-p", str(sleeper.pid), "-o", folder / "x.txt", stderr=err)
     wait_for(lambda: in_a_second() < 12, "uncoil to look less often")
     process.terminate()
     assert process.wait(20) == 0
     assert "not worth a share" in (folder / "x.txt").read_text()
+    # what says nothing has no line on a terminal
+    said = (folder / "stderr").read_text()
+    assert "samples in" in said and "overhead" not in said, said
 
 
 @pytest.mark.parametrize("command", ["record", "top"])

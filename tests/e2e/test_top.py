@@ -174,6 +174,24 @@ def test_views_and_keys(terminal, spread, nothing_left):
     spread.assert_computes()
 
 
+def test_some_threads(terminal, spread):
+    """Rows, shares and the count of samples are of the chosen thread alone."""
+    terminal.top("-r", "250", "--thread", "'worker*'", "-p", str(spread.pid))
+    terminal.until(r"^on-CPU, 250 Hz, some threads  ", SHARE + r"Thread.run \(threading.py\)$")
+    terminal.type("3")
+    text = terminal.until(r"by thread", MANY + r"worker\\x1b\[31m \(thread")
+    assert "MainThread" not in text
+
+    def counts_agree():  # unless the screen is looked at while it is drawn
+        text = terminal.screen()
+        return int(re.search(r"(\d+) samples", text)[1]) == sum(map(int, re.findall(r"% +(\d+)  \w", text)))
+
+    wait_for(counts_agree, "the first line to count what the rows have")
+    terminal.type("q")
+    text = terminal.assert_restored()
+    assert re.search(r"\d+ samples of other threads are left out \(--thread\)", text)
+
+
 def test_gil_only(terminal, spread):
     terminal.top("-g", "-r", "250", "-p", str(spread.pid))
     terminal.until(r"^holding the GIL, 250 Hz  ", SHARE + r"spin \(.*spread.py\)$")

@@ -20,7 +20,9 @@ static void render(const struct profile *p, uint8_t how)
 {
 	const struct report_options options = { .threads = how & 1,
 						.functions = how & 2,
-						.timeline = true };
+						.timeline = true,
+						.only = { "?", "*a*", "8" },
+						.only_cnt = how & 4 ? 3 : 0 };
 	struct report *report = report_new(p, &options);
 	FILE *out = fopen("/dev/null", "w");
 	size_t i;

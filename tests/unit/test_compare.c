@@ -201,20 +201,39 @@ static void test_chance(void **state)
 static void test_picture(void **state)
 {
 	static const char *const names[2] = { "a</title>", "b\x1b" };
-	struct fixture *a = recording(500, 500, 0), *b = recording(2000, 7000, 1000);
-	struct compare *c = compare_new(&a->report, &b->report);
+	static const struct report_remark of_a[] = { { 12, "samples <of> a", false } },
+					  of_b[] = { { 34, "samples of b", false },
+						     { 56, "samples lost", true } };
+	struct fixture *a = recording(50000, 50000, 0), *b = recording(2000, 7000, 1000);
+	struct compare *c;
 	char *text = NULL;
 	size_t len = 0;
 	FILE *out = open_memstream(&text, &len);
 
+	FRAME(a, a->report.root, FRAME_APP, "splinter", "a.py", 0, 12);
+	a->report.remarks = of_a;
+	a->report.remark_cnt = 1;
+	b->report.remarks = of_b;
+	b->report.remark_cnt = 2;
+	c = compare_new(&a->report, &b->report);
+
 	assert_int_equal(flame_diff_write(c, names, out), 0);
 	fclose(out);
-	assert_non_null(strstr(text, "hot (app.py)\nA 50.00 %, B 20.00 %: -30.00 ("));
+	assert_non_null(strstr(text, "hot (app.py)\nA 49.99 %, B 20.00 %: -29.99 ("));
 	assert_non_null(strstr(text, "class=\"f e2\"")); /* hot: 3/5 of it have gone */
 	assert_non_null(strstr(text, "class=\"f d3\"")); /* what is new */
 	assert_non_null(strstr(text, "class=\"f d0\"")); /* main */
 	assert_non_null(strstr(text, "new&lt;/title&gt;&lt;script&gt; (x\\x1b.py)"));
 	assert_non_null(strstr(text, "A: a&lt;/title&gt;"));
+	assert_non_null(strstr(text, "\"line loss\" x=\"10\" y=\"114\">B: 56 samples lost<"));
+	assert_non_null(strstr(text, "\"line\" x=\"10\" y=\"131\">A: 12 samples &lt;of&gt; a<"));
+	assert_non_null(strstr(text, "y=\"148\">B: 34 samples of b<"));
+	assert_non_null(
+		strstr(text, "y=\"165\">0.01 % in frames narrower than 0.01 %: not drawn<"));
+	assert_non_null(strstr(text, "<svg id=\"frames\" role=\"tree\" aria-label=\"Frames, "
+				     "callers above\" x=\"10\" y=\"267\""));
+	assert_non_null(strstr(text, "height=\"331\"")); /* 267, three levels, a margin */
+	assert_null(strstr(text, "splinter"));
 	assert_null(strstr(text, "\x1b"));
 	assert_null(strstr(text, "title><script>"));
 	free(text);

@@ -63,11 +63,16 @@ static void profile_adds_waits_up(void **state)
 	assert_null(remark_like(report, "-i shows"));
 	assert_int_equal(remark_like(report, "kernel told nothing of")->count, 2);
 	assert_false(remark_like(report, "kernel told nothing of")->is_loss);
+	/* waits are not told as samples, and what is not shown is not told */
+	assert_int_equal(remark_like(report, "samples in Python threads that ran no")->count, 3);
+	assert_int_equal(remark_like(report, "waits in Python threads that ran no")->count, 3);
 	report_free(report);
 	report = report_new(p, &plain);
 	assert_int_equal(report->root->total, 900 + 600 + 30);
 	assert_int_equal(report->waits, 2);
 	assert_int_equal(remark_like(report, "-i shows")->count, 3);
+	assert_int_equal(remark_like(report, "samples in Python threads that ran no")->count, 3);
+	assert_int_equal(remark_like(report, "waits in Python threads that ran no")->count, 2);
 	assert_int_equal(report->threads[0].wait_ns, 3000600); /* all of its time, always */
 	report_free(report);
 	profile__free(p);

@@ -137,6 +137,8 @@ static char *sentence(const struct record_overhead *record, uint32_t mode)
 	assert_non_null(report);
 	buf_init(&text, 4096);
 	assert_int_equal(about_overhead(report, &text), 0);
+	assert_int_equal(about_has_share(report),
+			 text.len && strncmp(buf_text(&text), "not worth", 9));
 	copy = strdup(buf_text(&text));
 	buf_done(&text);
 	report_free(report);

@@ -19,7 +19,9 @@
 #include "base/text.h"
 #include "cmd/cmd.h"
 #include "cmd/load.h"
+#include "cmd/options.h"
 #include "cmd/output.h"
+#include "cmd/tell.h"
 #include "model/compare.h"
 #include "model/profile.h"
 #include "model/report.h"
@@ -29,12 +31,14 @@
 
 #define ROWS_DEFAULT 25
 #define ROWS_MAX     1000000
+#define KEY_THREAD   0x100
 
 struct diff {
 	const char *paths[2];
 	int path_cnt;
 	uint64_t rows; /* of each table */
 	bool all;      /* also what may be chance */
+	struct report_options options;
 	struct output output;
 	struct profile *profiles[2];
 	struct report *reports[2];
@@ -65,24 +69,28 @@ static void head_print(const struct diff *d, int side)
 	}
 }
 
-/* Losses of both; were there any? */
-static bool losses_print(const struct diff *d)
+/* What both leave out: losses first, as everywhere. Were there any? */
+static bool remarks_print(const struct diff *d)
 {
 	const struct report_remark *remark;
 	bool lost = false;
 	uint32_t i;
-	int side;
+	int turn, side;
 
-	for (side = 0; side < 2; side++)
+	for (turn = 0; turn < 4; turn++) {
+		side = turn & 1;
 		for (i = 0; i < d->reports[side]->remark_cnt; i++) {
 			remark = &d->reports[side]->remarks[i];
-			if (!remark->count || !remark->is_loss)
+			if (!remark->count || remark->is_loss != (turn < 2))
 				continue;
 			printf("%c: %" PRIu64 " ", 'A' + side, remark->count);
 			cmd_show(stdout, remark->text);
 			putchar('\n');
-			lost = true;
+			lost |= remark->is_loss;
 		}
+	}
+	unmatched_tell(d->reports[0], stdout, "A: ");
+	unmatched_tell(d->reports[1], stdout, "B: ");
 	return lost;
 }
 
@@ -160,7 +168,7 @@ static bool tables_print(const struct diff *d)
 
 	head_print(d, 0);
 	head_print(d, 1);
-	lost = losses_print(d);
+	lost = remarks_print(d);
 	table_print(d, true);
 	table_print(d, false);
 	if (d->compare->is_tested)
@@ -189,18 +197,27 @@ static int graph_write(struct diff *d)
 	return code;
 }
 
+static const char *nothing_of(const struct report *report, const struct report_options *options)
+{
+	if (options->only_cnt)
+		return report->unmatched_cnt == options->only_cnt
+			       ? "thread that --thread names"
+			       : "samples or time of the threads that --thread names";
+	if (report->unit == REPORT_SAMPLES)
+		return "samples";
+	return options->idle ? "time" : "time but of waits for work (-i)";
+}
+
 /* 0, 1: done, but the recordings have losses; -errno. */
 static int diff_run(struct diff *d)
 {
-	/* by function: a line that has moved is no change */
-	static const struct report_options options = { .functions = true };
 	int i, code;
 
 	for (i = 0; i < 2; i++) {
 		code = journal_load(d->paths[i], "read", &d->profiles[i], &d->err);
 		if (code)
 			return code;
-		d->reports[i] = report_new(d->profiles[i], &options);
+		d->reports[i] = report_new(d->profiles[i], &d->options);
 		if (!d->reports[i])
 			return err_set(&d->err, -ENOMEM, "out of memory");
 	}
@@ -212,8 +229,8 @@ static int diff_run(struct diff *d)
 			d->reports[0]->mode, d->reports[1]->mode);
 	for (i = 0; i < 2; i++)
 		if (!d->reports[i]->root->total)
-			return err_set(&d->err, -ENODATA, "%c has no samples: nothing to compare",
-				       'A' + i);
+			return err_set(&d->err, -ENODATA, "%c has no %s: nothing to compare",
+				       'A' + i, nothing_of(d->reports[i], &d->options));
 	if (d->output.path) {
 		code = output_open(&d->output, &d->err);
 		if (code)
@@ -231,6 +248,7 @@ static int diff_run(struct diff *d)
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct diff *d = state->input;
+	int code;
 
 	switch (key) {
 	case ARGP_KEY_INIT:
@@ -257,6 +275,14 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case 'a':
 		d->all = true;
 		return 0;
+	case 'i':
+		d->options.idle = true;
+		return 0;
+	case KEY_THREAD:
+		code = options_only(&d->options, arg, "diff");
+		if (code)
+			exit(code);
+		return 0;
 	}
 	return ARGP_ERR_UNKNOWN;
 }
@@ -276,10 +302,13 @@ int cmd_diff(int argc, char **argv)
 		{ "output", 'o', "FILE.svg", 0, "Write a differential flame graph too", 0 },
 		{ "rows", 'n', "ROWS", 0, "At most so many rows of each table; default 25", 0 },
 		{ "all", 'a', 0, 0, "Show changes that may be chance too, marked ~", 0 },
+		{ "idle", 'i', 0, 0, "Waits for work too: event loops, accept", 0 },
+		{ "thread", KEY_THREAD, "NAME", 0, OPTIONS_THREAD_HELP, 0 },
 		{ 0 }
 	};
 	static const struct argp argp = { options, parse, "A B", doc, NULL, NULL, NULL };
-	struct diff d = { .rows = ROWS_DEFAULT };
+	/* by function: a line that has moved is no change */
+	struct diff d = { .rows = ROWS_DEFAULT, .options.functions = true };
 	int i, code;
 
 	argp_err_exit_status = EXIT_USAGE;

@@ -28,7 +28,8 @@ enum {
 	KEY_ROTATE,
 	KEY_COLUMNS,
 	KEY_MAX_OVERHEAD,
-	KEY_ASYNC
+	KEY_ASYNC,
+	KEY_THREAD
 };
 
 #define OVERHEAD_OPTION                                                                            \
@@ -56,6 +57,7 @@ enum {
 		  "raw (a journal for `uncoil replay`)",                                                           \
 		  1 },                                                                                             \
 		{ "threads", 't', 0, 0, "Put a frame for the process and the thread at the root", 2 },             \
+		{ "thread", KEY_THREAD, "NAME", 0, OPTIONS_THREAD_HELP, 2 },                                       \
 		{ "function", 'F', 0, 0, "Functions only, no line numbers", 2 },                                   \
 		{ "columns",                                                                                       \
 		  KEY_COLUMNS,                                                                                     \
@@ -114,9 +116,20 @@ static int wrong(struct argp_state *state, const char *fmt, const char *arg)
 	exit(cmd_usage(state->argv[0] + strlen("uncoil "), "%s", text));
 }
 
+int options_only(struct report_options *report, const char *arg, const char *command)
+{
+	if (!*arg)
+		return cmd_usage(command, "--thread takes a thread's name, or its id");
+	if (report->only_cnt == REPORT_ONLY_MAX)
+		return cmd_usage(command, "--thread %s is one too many", arg);
+	report->only[report->only_cnt++] = arg;
+	return 0;
+}
+
 static error_t output_parse(int key, char *arg, struct argp_state *state)
 {
 	struct options *o = state->input;
+	int code;
 
 	switch (key) {
 	case 'o':
@@ -129,6 +142,11 @@ static error_t output_parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case 't':
 		o->report.threads = true;
+		return 0;
+	case KEY_THREAD:
+		code = options_only(&o->report, arg, state->argv[0] + strlen("uncoil "));
+		if (code)
+			exit(code);
 		return 0;
 	case 'F':
 		o->report.functions = true;
@@ -441,6 +459,7 @@ static const struct argp_option top_options[] = {
 	OVERHEAD_OPTION,
 	{ "gil", 'g', 0, 0, "The same as --mode gil", 0 },
 	{ "idle", 'i', 0, 0, "Waits for work too: event loops, accept", 0 },
+	{ "thread", KEY_THREAD, "NAME", 0, OPTIONS_THREAD_HELP, 0 },
 	{ "async", KEY_ASYNC, 0, 0,
 	  "A row for each asyncio task too: its name, or its coroutine's function", 0 },
 	{ "subprocesses", 's', 0, 0, "Watch child processes too, forked and exec'ed", 0 },

@@ -29,6 +29,17 @@ int outputs_write(struct options *o, const struct report *report, struct err *er
 	return code;
 }
 
+void unmatched_tell(const struct report *report, FILE *out, const char *begin)
+{
+	uint32_t i;
+
+	for (i = 0; i < report->unmatched_cnt; i++) {
+		fprintf(out, "%sno thread matches '", begin);
+		cmd_show(out, report->unmatched[i]);
+		fputs("'\n", out);
+	}
+}
+
 bool report_tell(const struct report *report, const struct options *o)
 {
 	struct buf text;
@@ -45,7 +56,9 @@ bool report_tell(const struct report *report, const struct options *o)
 	}
 	if (o->quiet)
 		return lost;
-	if (report->overhead.known) {
+	unmatched_tell(report, stderr, "");
+	/* a terminal has no line for what says nothing; the outputs have all of it */
+	if (about_has_share(report)) {
 		buf_init(&text, 65536);
 		about_overhead(report, &text);
 		fprintf(stderr, "overhead: %s\n", buf_text(&text));

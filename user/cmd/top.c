@@ -70,8 +70,9 @@ static void how_text(struct top *t)
 
 	if (o->rate_hz)
 		snprintf(rate, sizeof(rate), ", %u Hz", o->rate_hz);
-	snprintf(t->how, sizeof(t->how), "%s%s%s", options_mode_text(o->mode), rate,
-		 record_mode_waits(o->mode) && !o->report.idle ? ", without idle" : "");
+	snprintf(t->how, sizeof(t->how), "%s%s%s%s", options_mode_text(o->mode), rate,
+		 record_mode_waits(o->mode) && !o->report.idle ? ", without idle" : "",
+		 t->view.chosen ? ", some threads" : "");
 }
 
 /* What the kernel side counts as samples and losses, up to now. */
@@ -82,8 +83,10 @@ static void stats_take(struct top *t)
 
 	if (sampler__stats(t->recording.sampler, stats))
 		return;
-	t->samples = stats[STAT_SAMPLES];
-	t->waits = stats[STAT_WAITS];
+	if (!t->view.chosen) { /* else the report has those of the chosen threads */
+		t->samples = stats[STAT_SAMPLES];
+		t->waits = stats[STAT_WAITS];
+	}
 	t->lost = 0;
 	for (stat = STAT_DROP_FIRST; stat < STAT_MAX; stat++)
 		t->lost += stats[stat];
@@ -95,11 +98,12 @@ static int refresh(struct top *t)
 {
 	struct recording *r = &t->recording;
 	bool waits = record_mode_waits(r->options.mode);
-	struct report_options options = { .threads = waits, .idle = r->options.report.idle };
+	struct report_options options = r->options.report;
 	uint64_t begin = now_ns(), cost;
 	struct report *report;
 	int code;
 
+	options.threads = waits;
 	/* one that has not ended yet is what a process waits for now */
 	code = waits ? recording_look(r) : recording_counts(r);
 	if (code)
@@ -107,6 +111,10 @@ static int refresh(struct top *t)
 	stats_take(t);
 	if (!t->view.paused) {
 		report = report_new(r->profile, &options);
+		if (report && t->view.chosen) {
+			t->samples = report->ticks;
+			t->waits = report->waits;
+		}
 		code = report ? top_view__refresh(&t->view, report, (begin - r->start_ns) / 1e9)
 			      : -ENOMEM;
 		report_free(report);
@@ -198,6 +206,7 @@ int cmd_top(int argc, char **argv)
 	code = top_view__init(&t.view, r->options.mode);
 	if (code || !t.target)
 		code = err_set(&r->err, -ENOMEM, "out of memory");
+	t.view.chosen = r->options.report.only_cnt;
 	recording_signals(); /* until the screen's */
 	if (!code)
 		code = recording_start(r);

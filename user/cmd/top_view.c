@@ -456,6 +456,8 @@ static const char *nothing_text(const struct top_view *v)
 {
 	if (*v->filter)
 		return "nothing has such a name";
+	if (v->chosen)
+		return "nothing yet of the threads that --thread names";
 	if (v->mode == RECORD_OFFCPU)
 		return "no waits yet: no thread has waited, unless for work to come (-i shows that)";
 	return v->mode == RECORD_WALL ? "nothing yet: threads only wait for work (-i shows that)"

@@ -50,6 +50,7 @@ struct top_head {
 
 struct top_view {
 	enum record_mode mode;
+	bool chosen; /* not of all threads (--thread) */
 	struct rank *ranks[RANK_BY_MAX];
 	double times[RANK_COLUMNS]; /* when a column was filled, in seconds since the start */
 	uint64_t refreshes;

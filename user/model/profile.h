@@ -95,12 +95,16 @@ uint64_t profile__samples(const struct profile *p);
 bool profile__has_timeline(const struct profile *p);
 uint32_t profile__stacks(const struct profile *p);
 
+#define REPORT_ONLY_MAX 64
+
 struct report_options {
-	bool threads;   /* -t: first frames for process and thread */
-	bool functions; /* -F: no lines */
-	bool columns;   /* --columns: lines are told apart by column (3.11+) */
-	bool idle;      /* -i: waits for work too (model/wait.h) */
-	bool timeline;  /* make report.events */
+	bool threads;                      /* -t: first frames for process and thread */
+	bool functions;                    /* -F: no lines */
+	bool columns;                      /* --columns: lines are told apart by column (3.11+) */
+	bool idle;                         /* -i: waits for work too (model/wait.h) */
+	bool timeline;                     /* make report.events */
+	const char *only[REPORT_ONLY_MAX]; /* --thread: these threads alone (model/choice.h) */
+	uint32_t only_cnt;                 /* 0: all threads */
 };
 
 /* Everything the profile says, to be freed with report_free(). NULL: out of memory. The profile

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "model/choice.h"
 #include "model/profile_impl.h"
 #include "model/wait.h"
 
@@ -22,22 +23,27 @@
  * taken for second ones was not. */
 #define FILTERED_SAID_PERCENT 5
 
+#define SAMPLES_OR_WAITS(text)                 \
+	{                                      \
+		"samples " text, "waits " text \
+	}
+
 const struct flag_text flag_texts[FLAG_TEXT_CNT] = {
 	{ EV_STACK_TRUNCATED, "[deeper frames cut]",
-	  "samples of stacks deeper than 512 frames, or than 400 of changing functions, cut at "
-	  "the root end" },
+	  SAMPLES_OR_WAITS("of stacks deeper than 512 frames, or than 400 of changing functions, "
+			   "cut at the root end") },
 	{ EV_STACK_UNREADABLE, "[unreadable frame]",
-	  "samples with a frame that could not be read, cut above it" },
+	  SAMPLES_OR_WAITS("with a frame that could not be read, cut above it") },
 	{ EV_STACK_NO_IMAGE, "[no interpreter found]",
-	  "samples in processes where no interpreter was found, or not yet" },
+	  SAMPLES_OR_WAITS("in processes where no interpreter was found, or not yet") },
 	{ EV_STACK_NO_TSTATE, "[not a Python thread]",
-	  "samples in threads that have no Python thread state" },
+	  SAMPLES_OR_WAITS("in threads that have no Python thread state") },
 	{ EV_STACK_NO_FRAME, "[no Python function running]",
-	  "samples in Python threads that ran no Python function" },
+	  SAMPLES_OR_WAITS("in Python threads that ran no Python function") },
 	{ EV_STACK_NOT_SEARCHED, "[thread state not found]",
-	  "samples of threads not found among the first 512 thread states", true },
+	  SAMPLES_OR_WAITS("of threads not found among the first 512 thread states"), true },
 	{ EV_STACK_UNSETTLED, "[call in progress]",
-	  "samples in the midst of a call or a return, when there is no whole stack" },
+	  SAMPLES_OR_WAITS("in the midst of a call or a return, when there is no whole stack") },
 };
 
 const char *gc_mark(enum ev_check check)
@@ -47,6 +53,8 @@ const char *gc_mark(enum ev_check check)
 
 struct remarks {
 	const struct profile *profile;
+	const struct report_options *options;
+	const struct choice *choice;
 	struct report_remark *list;
 	uint32_t cnt;
 	char *text; /* where the next text of its own goes */
@@ -56,6 +64,31 @@ static void remark(struct remarks *r, uint64_t count, const char *text, bool is_
 {
 	if (count)
 		r->list[r->cnt++] = (struct report_remark){ count, text, is_loss };
+}
+
+struct sums {
+	uint64_t samples, waits;
+};
+
+static void sum(struct sums *sums, const struct stack *stack)
+{
+	*(stack->flags & EV_STACK_WAIT ? &sums->waits : &sums->samples) += stack->count;
+}
+
+static void remark_each(struct remarks *r, struct sums sums, struct remark_text text, bool is_loss)
+{
+	remark(r, sums.samples, text.samples, is_loss);
+	remark(r, sums.waits, text.waits, is_loss);
+}
+
+bool stack_is_shown(const struct stack *stack, const struct report_options *options)
+{
+	return options->idle || !(stack->flags & EV_STACK_WAIT) || !wait_is_idle(&stack->wait);
+}
+
+static bool is_told(const struct remarks *r, const struct stack *stack)
+{
+	return stack_is_shown(stack, r->options) && choice_has(r->choice, stack->id.thread);
 }
 
 static void remarks_of_stats(struct remarks *r)
@@ -92,16 +125,22 @@ static void remarks_of_stats(struct remarks *r)
 
 static void remarks_of_stacks(struct remarks *r)
 {
-	uint64_t flagged[FLAG_TEXT_CNT] = {}, unnamed = 0, lines_cut = 0;
+	static const struct remark_text
+		unnamed_text = SAMPLES_OR_WAITS("with a function whose file or name could not be "
+						"read"),
+		lines_text = SAMPLES_OR_WAITS("in functions whose line table was only partly read");
+	struct sums flagged[FLAG_TEXT_CNT] = {}, unnamed = {}, lines_cut = {};
 	const struct stack *stack;
 	const struct node *node;
 	bool is_unnamed, is_cut;
 	int i;
 
 	for (stack = r->profile->stacks; stack; stack = stack->hh.next) {
+		if (!is_told(r, stack))
+			continue;
 		for (i = 0; i < FLAG_TEXT_CNT; i++)
 			if (stack->flags & flag_texts[i].flag)
-				flagged[i] += stack->count;
+				sum(&flagged[i], stack);
 		is_unnamed = is_cut = false;
 		for (node = stack->leaf; node; node = node->id.up) {
 			if (!node->id.code)
@@ -113,13 +152,15 @@ static void remarks_of_stacks(struct remarks *r)
 				      node->id.code->py.filename_missing;
 			is_cut |= node->id.code->decoded && node->id.code->py.lines_cut;
 		}
-		unnamed += is_unnamed ? stack->count : 0;
-		lines_cut += is_cut ? stack->count : 0;
+		if (is_unnamed)
+			sum(&unnamed, stack);
+		if (is_cut)
+			sum(&lines_cut, stack);
 	}
 	for (i = 0; i < FLAG_TEXT_CNT; i++)
-		remark(r, flagged[i], flag_texts[i].remark, flag_texts[i].is_loss);
-	remark(r, unnamed, "samples with a function whose file or name could not be read", false);
-	remark(r, lines_cut, "samples in functions whose line table was only partly read", false);
+		remark_each(r, flagged[i], flag_texts[i].remark, flag_texts[i].is_loss);
+	remark_each(r, unnamed, unnamed_text, false);
+	remark_each(r, lines_cut, lines_text, false);
 }
 
 bool stack_steps(const struct stack *stack)
@@ -145,7 +186,13 @@ bool stack_steps(const struct stack *stack)
 
 static void remarks_of_tasks(struct remarks *r)
 {
-	uint64_t other = 0, lost = 0, late_ns = 0, refused = 0;
+	static const struct remark_text
+		other_text = SAMPLES_OR_WAITS("in tasks of another class than asyncio's own, which "
+					      "are not told"),
+		lost_text = SAMPLES_OR_WAITS("whose task is not known: the stack was cut, or too "
+					     "many event loops run");
+	struct sums other = {}, lost = {};
+	uint64_t late_ns = 0, refused = 0;
 	const struct stack *stack;
 	const struct image *image;
 	const struct node *node;
@@ -153,24 +200,25 @@ static void remarks_of_tasks(struct remarks *r)
 	if (!r->profile->async)
 		return;
 	for (stack = r->profile->stacks; stack; stack = stack->hh.next) {
+		if (!is_told(r, stack))
+			continue;
 		for (node = stack->leaf; node && node->id.up; node = node->id.up)
 			;
-		if (node && node_is_task(node)) {
-			other += node->id.lasti == EV_TASK_OTHER ? stack->count : 0;
-			lost += node->id.lasti == EV_TASK_LOST ? stack->count : 0;
-		} else if (stack_steps(stack)) {
-			other += stack->count;
+		if (!node || !node_is_task(node)) {
+			if (stack_steps(stack))
+				sum(&other, stack);
+		} else if (node->id.lasti == EV_TASK_OTHER) {
+			sum(&other, stack);
+		} else if (node->id.lasti == EV_TASK_LOST) {
+			sum(&lost, stack);
 		}
 	}
 	for (image = r->profile->images; image; image = image->hh.next) {
 		late_ns += image->tasks_late_ns;
 		refused += image->tasks_refused;
 	}
-	remark(r, other, "samples in tasks of another class than asyncio's own, which are not told",
-	       false);
-	remark(r, lost,
-	       "samples whose task is not known: the stack was cut, or too many event loops run",
-	       false);
+	remark_each(r, other, other_text, false);
+	remark_each(r, lost, lost_text, false);
 	remark(r, refused, "processes with an asyncio that is not known: their tasks are not told",
 	       false);
 	remark(r, (late_ns + 500000) / 1000000,
@@ -178,21 +226,24 @@ static void remarks_of_tasks(struct remarks *r)
 	       false);
 }
 
-static void remarks_of_columns(struct remarks *r, const struct report_options *options)
+static void remarks_of_columns(struct remarks *r)
 {
+	static const struct remark_text text =
+		SAMPLES_OR_WAITS("without columns: CPython tells them from 3.11 on");
 	const struct stack *stack;
 	struct image *image;
-	uint64_t count = 0;
+	struct sums without = {};
 
-	for (stack = r->profile->stacks; stack && options->columns; stack = stack->hh.next) {
+	for (stack = r->profile->stacks; stack && r->options->columns; stack = stack->hh.next) {
 		HASH_FIND(hh, r->profile->images, &stack->id.image, sizeof(stack->id.image), image);
-		if (image && stack->leaf && image->abi.lines != PY_LINES_ENTRIES)
-			count += stack->count;
+		if (image && stack->leaf && image->abi.lines != PY_LINES_ENTRIES &&
+		    is_told(r, stack))
+			sum(&without, stack);
 	}
-	remark(r, count, "samples without columns: CPython tells them from 3.11 on", false);
+	remark_each(r, without, text, false);
 }
 
-static void remarks_of_waits(struct remarks *r, const struct report_options *options)
+static void remarks_of_waits(struct remarks *r)
 {
 	const struct profile *p = r->profile;
 	uint64_t idle_ns = 0, kernel, user;
@@ -200,8 +251,8 @@ static void remarks_of_waits(struct remarks *r, const struct report_options *opt
 
 	if (!record_mode_waits(p->meta.mode))
 		return;
-	for (stack = p->stacks; stack && !options->idle; stack = stack->hh.next)
-		if ((stack->flags & EV_STACK_WAIT) && wait_is_idle(&stack->wait))
+	for (stack = p->stacks; stack; stack = stack->hh.next)
+		if (!stack_is_shown(stack, r->options) && choice_has(r->choice, stack->id.thread))
 			idle_ns += stack->wait_ns + stack->runq_ns;
 	remark(r, (idle_ns + 500000) / 1000000,
 	       "ms of waiting for work (event loops, accept) are left out; -i shows them", false);
@@ -229,6 +280,8 @@ static void remarks_of_wait_times(struct remarks *r)
 		       "waits without their time, not in the timeline: the ring buffer was full",
 		       true);
 	for (thread = p->threads; thread; thread = thread->hh.next) {
+		if (!choice_has(r->choice, thread->serial))
+			continue;
 		off = thread->times.wait_ns + thread->times.runq_ns;
 		seen = thread->waits_ns + thread->hidden_ns;
 		hidden_ns += off > seen ? off - seen : 0;
@@ -254,29 +307,49 @@ static void remarks_of_ticks(struct remarks *r)
 	remarks_of_wait_times(r);
 }
 
+/* "samples in process 7: CPython 3.7.4 (not supported)", with its text behind the list. */
+static void remark_refused(struct remarks *r, uint64_t count, const char *what,
+			   const struct image *image)
+{
+	const char *python = image->python ? image->python : "?";
+
+	if (!count)
+		return;
+	snprintf(r->text, REFUSED_TEXT_MAX, "%s in process %d: %.*s", what, image->pid,
+		 (int)text_cut(python, strlen(python), 128), python);
+	remark(r, count, r->text, false);
+	r->text += REFUSED_TEXT_MAX;
+}
+
 static void remarks_of_refused(struct remarks *r)
 {
 	const struct image *image;
 	const struct stack *stack;
 	int left = REFUSED_MAX;
-	const char *python;
-	uint64_t count;
+	struct sums sums;
 
 	for (image = r->profile->images; image && left; image = image->hh.next) {
 		if (!(image->flags & RECORD_IMAGE_REFUSED))
 			continue;
-		count = 0;
+		sums = (struct sums){};
 		for (stack = r->profile->stacks; stack; stack = stack->hh.next)
-			count += stack->id.image == image->id ? stack->count : 0;
-		if (!count)
-			continue;
-		python = image->python ? image->python : "?";
-		snprintf(r->text, REFUSED_TEXT_MAX, "samples in process %d: %.*s", image->pid,
-			 (int)text_cut(python, strlen(python), 128), python);
-		remark(r, count, r->text, false);
-		r->text += REFUSED_TEXT_MAX;
-		left--;
+			if (stack->id.image == image->id && is_told(r, stack))
+				sum(&sums, stack);
+		remark_refused(r, sums.samples, "samples", image);
+		remark_refused(r, sums.waits, "waits", image);
+		left -= sums.samples || sums.waits;
 	}
+}
+
+/* What --thread leaves out was recorded, and is no loss. Time is rounded up: a little is something. */
+static void remarks_of_choice(struct remarks *r)
+{
+	if (record_mode_waits(r->profile->meta.mode))
+		remark(r, (r->choice->left_out + 999999) / 1000000,
+		       "ms of other threads are left out (--thread)", false);
+	else
+		remark(r, r->choice->left_out, "samples of other threads are left out (--thread)",
+		       false);
 }
 
 static void remarks_of_rest(struct remarks *r)
@@ -303,22 +376,24 @@ static void remarks_of_rest(struct remarks *r)
 }
 
 struct report_remark *remarks_new(const struct profile *p, const struct report_options *options,
-				  uint32_t *ret_cnt)
+				  const struct choice *choice, uint32_t *ret_cnt)
 {
-	const size_t max = STAT_MAX + FLAG_TEXT_CNT + REFUSED_MAX + 28;
-	struct remarks r = { .profile = p };
+	/* what is said of stacks is said of samples and of waits */
+	const size_t max = STAT_MAX + 2 * FLAG_TEXT_CNT + 2 * REFUSED_MAX + 34;
+	struct remarks r = { .profile = p, .options = options, .choice = choice };
 
-	r.list = calloc(1, max * sizeof(*r.list) + REFUSED_MAX * REFUSED_TEXT_MAX);
+	r.list = calloc(1, max * sizeof(*r.list) + 2 * REFUSED_MAX * REFUSED_TEXT_MAX);
 	if (!r.list)
 		return NULL;
 	r.text = (char *)(r.list + max);
+	remarks_of_choice(&r);
 	remarks_of_stats(&r);
 	remarks_of_stacks(&r);
 	remarks_of_ticks(&r);
 	remarks_of_refused(&r);
-	remarks_of_columns(&r, options);
+	remarks_of_columns(&r);
 	remarks_of_tasks(&r);
-	remarks_of_waits(&r, options);
+	remarks_of_waits(&r);
 	remarks_of_rest(&r);
 	*ret_cnt = r.cnt;
 	return r.list;

@@ -9,14 +9,20 @@
 #include "events.h"
 #include "model/report.h"
 
+struct choice;
 struct profile;
 struct stack;
 struct report_options;
 
+/* The same of samples, and of waits: one is no part of the other. */
+struct remark_text {
+	const char *samples, *waits;
+};
+
 struct flag_text {
 	enum ev_stack_flag flag;
 	const char *mark; /* the frame that stands for what is missing */
-	const char *remark;
+	struct remark_text remark;
 	bool is_loss;
 };
 
@@ -32,9 +38,12 @@ extern const struct flag_text flag_texts[FLAG_TEXT_CNT];
  * coroutine; asyncio's own tasks, in C, have no such frame.) */
 bool stack_steps(const struct stack *stack);
 
-/* All remarks of the profile, with their text in one piece of memory to be freed. NULL: out of
- * memory. */
+/* Is it in the report's tree? Waits for work may be left out. */
+bool stack_is_shown(const struct stack *stack, const struct report_options *options);
+
+/* All remarks of the profile, with their text in one piece of memory to be freed. What is said of
+ * stacks and threads is said of the chosen ones; losses are the recording's. NULL: out of memory. */
 struct report_remark *remarks_new(const struct profile *p, const struct report_options *options,
-				  uint32_t *ret_cnt);
+				  const struct choice *choice, uint32_t *ret_cnt);
 
 #endif

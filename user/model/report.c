@@ -15,6 +15,7 @@
 
 #include "base/buf.h"
 #include "base/text.h"
+#include "model/choice.h"
 #include "model/files.h"
 #include "model/overhead.h"
 #include "model/profile_impl.h"
@@ -220,6 +221,16 @@ static uint64_t stack_cpu_ns(const struct profile *p, const struct stack *stack,
 	return p->meta.rate_hz ? stack->count * (1000000000 / p->meta.rate_hz) : 0;
 }
 
+/* What a stack adds to the tree. */
+static uint64_t stack_value(const struct built *b, const struct profile *p,
+			    const struct stack *stack, const struct thread *thread)
+{
+	if (b->report.unit == REPORT_SAMPLES)
+		return stack->count;
+	return stack->flags & EV_STACK_WAIT ? stack->wait_ns + stack->runq_ns
+					    : stack_cpu_ns(p, stack, thread);
+}
+
 static void stack_add(struct built *b, const struct profile *p, const struct stack *stack,
 		      const struct report_options *options, const struct node **path, size_t max)
 {
@@ -230,6 +241,11 @@ static void stack_add(struct built *b, const struct profile *p, const struct sta
 	size_t i, depth = 0;
 
 	HASH_FIND(hh, p->threads, &stack->id.thread, sizeof(stack->id.thread), thread);
+	if (!choice_has(&b->choice, stack->id.thread)) {
+		b->choice.left_out += stack_value(b, p, stack, thread);
+		return;
+	}
+	*(stack->flags & EV_STACK_WAIT ? &b->report.waits : &b->report.ticks) += stack->count;
 	HASH_FIND(hh, p->images, &stack->id.image, sizeof(stack->id.image), image);
 	if (options->threads)
 		at = thread_nodes(b, at, thread, image);
@@ -249,12 +265,10 @@ static void stack_add(struct built *b, const struct profile *p, const struct sta
 		return; /* out of memory: report_new() fails */
 	if (b->leaves)
 		b->leaves[stack->number] = at;
-	if (b->report.unit == REPORT_SAMPLES)
-		value_add(at, stack->count);
-	else if (stack->flags & EV_STACK_WAIT)
+	if (b->report.unit == REPORT_NS && (stack->flags & EV_STACK_WAIT))
 		wait_nodes(b, at, stack);
 	else
-		value_add(at, stack_cpu_ns(p, stack, thread));
+		value_add(at, stack_value(b, p, stack, thread));
 }
 
 /* What is known of a thread's time only as a sum. */
@@ -264,18 +278,24 @@ static void thread_rest(struct built *b, const struct profile *p, const struct t
 	const struct thread_times *times = &thread->times;
 	struct report_node *at = b->report.root, *node;
 	uint64_t off = times->wait_ns + times->runq_ns;
+	uint64_t cpu = p->meta.mode == RECORD_WALL && !thread->samples ? times->cpu_ns : 0;
 	struct image *image;
 
+	off = off > thread->waits_ns ? off - thread->waits_ns : 0;
+	if (!choice_has(&b->choice, thread->serial)) {
+		b->choice.left_out += cpu + off;
+		return;
+	}
 	HASH_FIND(hh, p->images, &thread->image, sizeof(thread->image), image);
 	if (options->threads)
 		at = thread_nodes(b, at, thread, image);
-	if (p->meta.mode == RECORD_WALL && !thread->samples && times->cpu_ns) {
+	if (cpu) {
 		node = label(b, at, FRAME_MARK, "[on CPU, not sampled]");
-		value_add(node, times->cpu_ns);
+		value_add(node, cpu);
 	}
-	if (off > thread->waits_ns) {
+	if (off) {
 		node = label(b, at, FRAME_MARK, WAIT_UNKNOWN_TEXT);
-		value_add(node, off - thread->waits_ns);
+		value_add(node, off);
 	}
 }
 
@@ -343,11 +363,9 @@ static void stacks_add(struct built *b, const struct profile *p,
 	for (stack = p->stacks; stack; stack = stack->hh.next) {
 		/* a wait that is counted in a later part has a share in this one (--rotate) */
 		if ((!stack->count && !stack->wait_ns && !stack->runq_ns) ||
-		    (!options->idle && (stack->flags & EV_STACK_WAIT) &&
-		     wait_is_idle(&stack->wait)))
+		    !stack_is_shown(stack, options))
 			continue;
 		stack_add(b, p, stack, options, path, EV_ENTRIES_MAX);
-		b->report.waits += stack->flags & EV_STACK_WAIT ? stack->count : 0;
 	}
 	for (thread = p->threads; thread && b->report.unit == REPORT_NS; thread = thread->hh.next)
 		thread_rest(b, p, thread, options);
@@ -410,7 +428,6 @@ struct report *report_new(const struct profile *p, const struct report_options *
 	b->report.rate_hz = p->meta.rate_hz;
 	b->report.start_unix_ns = p->meta.start_unix_ns;
 	b->report.duration_ns = p->stats.duration_ns;
-	b->report.ticks = p->samples;
 	b->report.start_ns = p->meta.start_ns;
 	overhead_fill(&b->report, p);
 	if (timeline) {
@@ -418,6 +435,10 @@ struct report *report_new(const struct profile *p, const struct report_options *
 		b->waits_for = calloc(HASH_COUNT(p->stacks) + 1, sizeof(*b->waits_for));
 		b->no_memory |= !b->leaves || !b->waits_for;
 	}
+	if (choice_make(&b->choice, p, options))
+		b->no_memory = true;
+	b->report.unmatched = b->choice.unmatched;
+	b->report.unmatched_cnt = b->choice.unmatched_cnt;
 	if (!b->no_memory)
 		stacks_add(b, p, options);
 	if (!b->no_memory)
@@ -431,7 +452,7 @@ struct report *report_new(const struct profile *p, const struct report_options *
 	if (!b->no_memory && timeline)
 		events_list(b, p);
 	if (!b->no_memory) {
-		b->remarks = remarks_new(p, options, &b->report.remark_cnt);
+		b->remarks = remarks_new(p, options, &b->choice, &b->report.remark_cnt);
 		b->report.remarks = b->remarks;
 		b->no_memory = !b->remarks;
 	}
@@ -470,5 +491,6 @@ void report_free(struct report *report)
 	free(b->leaves);
 	free(b->waits_for);
 	free(b->events);
+	choice_done(&b->choice);
 	free(b);
 }

@@ -130,6 +130,8 @@ struct report {
 	uint32_t task_cnt;
 	const struct report_remark *remarks;
 	uint32_t remark_cnt;
+	const char *const *unmatched; /* report_options.only that no thread fits */
+	uint32_t unmatched_cnt;
 	struct report_overhead overhead;
 	/* with report_options.timeline, if the profile has one: */
 	uint64_t start_ns;                 /* CLOCK_MONOTONIC, when it was start_unix_ns */

@@ -4,6 +4,7 @@
 #ifndef UNCOIL_MODEL_REPORT_IMPL_H
 #define UNCOIL_MODEL_REPORT_IMPL_H
 
+#include "model/choice.h"
 #include "model/profile_impl.h"
 #include "model/report.h"
 
@@ -50,6 +51,7 @@ struct built {
 	struct report_node **leaves; /* by stack's number: where it ends in the tree, */
 	const char **waits_for;      /* and the name of what it waits for */
 	struct report_event *events;
+	struct choice choice;
 	bool no_memory;
 };
 

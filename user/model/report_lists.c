@@ -170,6 +170,8 @@ void report_targets(struct built *b, const struct profile *p)
 		return;
 	}
 	for (thread = p->threads; thread; thread = thread->hh.next) {
+		if (!choice_has(&b->choice, thread->serial))
+			continue;
 		HASH_FIND(hh, p->images, &thread->image, sizeof(thread->image), image);
 		b->threads[b->report.thread_cnt++] =
 			(struct report_thread){ .pid = thread->tgid,

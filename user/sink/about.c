@@ -96,10 +96,15 @@ static void add_each(struct buf *out, uint64_t count, const char *one, const cha
 	buf_str(out, ", ");
 }
 
+bool about_has_share(const struct report *report)
+{
+	return report->overhead.known && report->overhead.cpu_ns >= SHARE_CPU_MIN;
+}
+
 int about_overhead(const struct report *report, struct buf *out)
 {
 	const struct report_overhead *o = &report->overhead;
-	bool is_share = o->cpu_ns >= SHARE_CPU_MIN;
+	bool is_share = about_has_share(report);
 
 	if (!o->known)
 		return 0;

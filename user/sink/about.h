@@ -6,6 +6,7 @@
 #ifndef UNCOIL_SINK_ABOUT_H
 #define UNCOIL_SINK_ABOUT_H
 
+#include <stdbool.h>
 #include <stdio.h>
 
 struct buf;
@@ -32,6 +33,9 @@ int about_lines(const struct report *report, int (*fn)(void *ctx, const char *li
  *	uncoil's own; 35 ms to start); worst 5 s: 0.31 %
  */
 int about_overhead(const struct report *report, struct buf *out);
+
+/* Did the processes use enough CPU time for that sentence to tell a share of it? */
+bool about_has_share(const struct report *report);
 
 /* "on-CPU, pid 42 python app.py, 1748 samples, 37 lost": for titles. */
 int about_title(const struct report *report, struct buf *out);

@@ -37,7 +37,7 @@
 #define NARROW         4
 #define FINEST         10000
 #define TEXT_MAX_BYTES (1u << 20)
-#define HEADER_LINES   5
+#define HEADER_LINES   5 /* and those of put_remarks() */
 
 static const char diff_css[] = ".d0 rect { fill: #dfdfdc; }\n"
 			       ".d1 rect { fill: #fbd3ca; }\n"
@@ -63,6 +63,7 @@ struct page {
 	struct buf raw, text;
 	uint64_t *left;
 	uint32_t levels, drawn;
+	uint64_t undrawn; /* in frames too narrow to draw, as node.total has it */
 	int y;
 	int err;
 };
@@ -96,6 +97,7 @@ static int measure(struct page *page)
 	for (; node; node = walk_next(node, drawn, &depth)) {
 		drawn = is_drawn(page, node);
 		page->drawn += drawn;
+		page->undrawn += drawn ? 0 : node->total;
 		if (drawn && depth >= page->levels)
 			page->levels = depth + 1;
 	}
@@ -212,28 +214,75 @@ static void put_frames(struct page *page)
 	fputs("</svg>\n", page->out);
 }
 
-static void put_line(struct page *page, const char *text)
+static void put_line_as(struct page *page, const char *class, const char *text)
 {
-	fprintf(page->out, "<text class=\"line\" x=\"%d\" y=\"%d\">", MARGIN, page->y);
+	fprintf(page->out, "<text class=\"%s\" x=\"%d\" y=\"%d\">", class, MARGIN, page->y);
 	put_xml(page, text);
 	fputs("</text>\n", page->out);
 	page->y += LINE;
+}
+
+static void put_line(struct page *page, const char *text)
+{
+	put_line_as(page, "line", text);
+}
+
+/* What the recordings leave out, losses first, and what this picture does. */
+static void put_remarks(struct page *page)
+{
+	const struct report_remark *remark;
+	const struct report *report;
+	struct buf text;
+	int turn, side;
+	uint32_t i;
+
+	buf_init(&text, TEXT_MAX_BYTES);
+	for (turn = 0; turn < 4; turn++) {
+		side = turn & 1;
+		report = page->compare.report[side];
+		for (i = 0; i < report->remark_cnt; i++) {
+			remark = &report->remarks[i];
+			if (!remark->count || remark->is_loss != (turn < 2))
+				continue;
+			buf_clear(&text);
+			buf_fmt(&text, "%c: %s %s", 'A' + side,
+				amount_bare(REPORT_SAMPLES, remark->count).text, remark->text);
+			put_line_as(page, remark->is_loss ? "line loss" : "line", buf_text(&text));
+		}
+	}
+	if (page->undrawn) {
+		buf_clear(&text);
+		buf_fmt(&text, "%.2f %% in frames narrower than %g %%: not drawn",
+			percent(page, page->undrawn), 100.0 / FINEST);
+		put_line(page, buf_text(&text));
+	}
+	buf_done(&text);
+}
+
+/* The root <svg> comes first and says how high all will be. */
+static int header_lines(const struct page *page)
+{
+	int lines = HEADER_LINES + (page->undrawn != 0), side;
+	const struct report *report;
+	uint32_t i;
+
+	for (side = 0; side < 2; side++) {
+		report = page->compare.report[side];
+		for (i = 0; i < report->remark_cnt; i++)
+			lines += report->remarks[i].count != 0;
+	}
+	return lines;
 }
 
 static void put_side(struct page *page, int side)
 {
 	const struct report *report = page->compare.report[side];
 	struct buf text;
-	uint32_t i;
-	bool lost = false;
 
-	for (i = 0; i < report->remark_cnt; i++)
-		lost = lost || (report->remarks[i].is_loss && report->remarks[i].count);
 	buf_init(&text, TEXT_MAX_BYTES);
-	buf_fmt(&text, "%c: %s \xc2\xb7 %s \xc2\xb7 %.1f s \xc2\xb7 %s%s", 'A' + side,
+	buf_fmt(&text, "%c: %s \xc2\xb7 %s \xc2\xb7 %.1f s \xc2\xb7 %s", 'A' + side,
 		page->names[side], report->mode, (double)report->duration_ns / 1e9,
-		amount_of(report->unit, report->samples).text,
-		lost ? " \xc2\xb7 some were lost" : "");
+		amount_of(report->unit, report->samples).text);
 	if (report->target_cnt)
 		buf_fmt(&text, " \xc2\xb7 %s \xc2\xb7 %s", report->targets[0].python,
 			report->targets[0].command);
@@ -264,7 +313,8 @@ static void put_legend(struct page *page)
 
 static void put_page(struct page *page)
 {
-	uint64_t height = 42 + HEADER_LINES * LINE + BAR + (uint64_t)page->levels * ROW + MARGIN;
+	uint64_t height = 42 + (uint64_t)header_lines(page) * LINE + BAR +
+			  (uint64_t)page->levels * ROW + MARGIN;
 	FILE *out = page->out;
 
 	fprintf(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
@@ -287,6 +337,7 @@ static void put_page(struct page *page)
 			       ? "Intervals in a frame's details hold with 95 % for all frames "
 				 "together, for independent samples."
 			       : "Measured times: no test says which changes are chance.");
+	put_remarks(page);
 	put_legend(page);
 	fprintf(out, "<g id=\"bar\" data-y=\"%d\" data-height=\"%d\">", page->y - 6, BAR - 4);
 	fprintf(out, "<text class=\"line\" x=\"%d\" y=\"%d\">", MARGIN, page->y + 20);
