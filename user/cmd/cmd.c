@@ -12,6 +12,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/text.h"
+#include "os/proc.h"
 
 int cmd_fail(const char *command, const struct err *err)
 {
@@ -74,6 +75,26 @@ void cmd_show(FILE *out, const char *text)
 	text_terminal(&shown, text);
 	fputs(buf_text(&shown), out);
 	buf_done(&shown);
+}
+
+int cmd_command(pid_t pid, struct buf *out)
+{
+	struct buf raw, masked;
+	int err;
+
+	/* all of it: a word that is cut short may look like no secret any more */
+	buf_init(&raw, 1u << 20);
+	buf_init(&masked, SECRET_LINE_MAX);
+	err = proc_cmdline(pid, &raw);
+	if (!err)
+		err = secret_cmdline(&masked, buf_text(&raw), raw.len);
+	if (!err)
+		text_clean(out, buf_text(&masked), masked.len);
+	else if (err == -ENOMEM && !out->err)
+		out->err = err;
+	buf_done(&raw);
+	buf_done(&masked);
+	return out->err;
 }
 
 bool cmd_number(const char *text, uint64_t min, uint64_t max, uint64_t *ret_value)

@@ -15,8 +15,8 @@
 
 #include "base/buf.h"
 #include "base/err.h"
-#include "base/secret.h"
 #include "base/text.h"
+#include "cmd/cmd.h"
 #include "cmd/peer.h"
 #include "model/files.h"
 #include "model/remarks.h"
@@ -63,16 +63,13 @@ static char *clean_copy(const char *data, size_t len)
 
 static char *command_of(pid_t pid)
 {
-	struct buf raw, masked;
-	char *command;
+	struct buf text;
+	char *command = NULL;
 
-	buf_init(&raw, 1u << 20);
-	buf_init(&masked, 2 * SECRET_LINE_MAX);
-	if (!proc_cmdline(pid, &raw))
-		secret_cmdline(&masked, buf_text(&raw), raw.len);
-	command = clean_copy(buf_text(&masked), masked.len);
-	buf_done(&raw);
-	buf_done(&masked);
+	buf_init(&text, CMD_COMMAND_MAX);
+	if (!cmd_command(pid, &text))
+		command = strdup(buf_text(&text));
+	buf_done(&text);
 	return command;
 }
 
