@@ -111,3 +111,19 @@ bool cmd_number(const char *text, uint64_t min, uint64_t max, uint64_t *ret_valu
 	*ret_value = value;
 	return true;
 }
+
+int cmd_pid(const char *command, const char *text, pid_t *pids, int max, int *cnt)
+{
+	uint64_t pid;
+	int i;
+
+	if (!cmd_number(text, 1, INT32_MAX, &pid))
+		return cmd_usage(command, "'%s' is no process id", text);
+	for (i = 0; i < *cnt; i++)
+		if (pids[i] == (pid_t)pid)
+			return cmd_usage(command, "process %s is given twice", text);
+	if (*cnt == max)
+		return cmd_usage(command, "%s is one process too many", text);
+	pids[(*cnt)++] = pid;
+	return 0;
+}

@@ -54,6 +54,10 @@ void cmd_show(FILE *out, const char *text);
 #define CMD_COMMAND_MAX (3 * SECRET_LINE_MAX) /* bytes it appends at most */
 int cmd_command(pid_t pid, struct buf *out);
 
+/* What was given with -p, to the end of a list of up to `max`. 0, or EXIT_USAGE with its sentence
+ * printed: it is no process id, it is there already, the list is full. */
+int cmd_pid(const char *command, const char *text, pid_t *pids, int max, int *cnt);
+
 /* Parses a whole number within bounds; false if it is none. */
 bool cmd_number(const char *text, uint64_t min, uint64_t max, uint64_t *ret_value);
 

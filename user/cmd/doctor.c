@@ -326,7 +326,6 @@ static void closing(const struct doctor *d)
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct doctor *d = state->input;
-	uint64_t pid;
 
 	if (key == ARGP_KEY_INIT)
 		state->err_stream = NULL; /* getopt's sentence is enough */
@@ -335,9 +334,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 			       arg));
 	if (key != 'p')
 		return ARGP_ERR_UNKNOWN;
-	if (!cmd_number(arg, 1, 0x7fffffff, &pid) || d->pid_cnt == PIDS_MAX)
-		exit(cmd_usage("doctor", "'%s' is no process id, or one too many", arg));
-	d->pids[d->pid_cnt++] = pid;
+	if (cmd_pid("doctor", arg, d->pids, PIDS_MAX, &d->pid_cnt))
+		exit(EXIT_USAGE);
 	return 0;
 }
 
