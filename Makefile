@@ -88,7 +88,7 @@ $(O)/libuncoil.a: $(LIB_OBJ)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
 # the flame graph's page is embedded as a byte array
-$(O)/user/sink/flame.o $(O)/user/sink/flame_diff.o: $(O)/flame_js.h $(O)/flame_css.h
+$(O)/user/sink/page.o: $(O)/flame_js.h $(O)/flame_css.h
 $(O)/flame_%.h: user/sink/flame.%
 	$(call msg,EMBED,$<)
 	@mkdir -p $(@D)

@@ -63,6 +63,49 @@ def test_sleeping_threads(start, python):
     assert process.poll() is None
 
 
+BLOCKED = """
+import fcntl, json, os, select, sys, threading
+pipe, keep = os.pipe()
+mine, other = [os.open(sys.argv[1], os.O_RDWR | os.O_CREAT) for _ in range(2)]
+fcntl.flock(mine, fcntl.LOCK_EX)
+if not os.fork():
+    fcntl.lockf(mine, fcntl.LOCK_EX)
+    os.write(1, b"locked\\n")
+    os.close(keep)
+    os.read(pipe, 1)  # until its parent ends
+    os._exit(0)
+epoll = select.epoll()
+epoll.register(pipe)
+poll, many = select.poll(), select.poll()
+poll.register(pipe)
+many.register(pipe)
+many.register(other)
+many.modify(other, 0)
+all = {"read": (os.read, (pipe, 1), pipe), "flock": (fcntl.flock, (other, fcntl.LOCK_EX), other),
+       "fcntl": (fcntl.lockf, (other, fcntl.LOCK_EX), other), "epoll": (epoll.poll, (), epoll.fileno()),
+       "poll": (poll.poll, (), pipe), "many": (many.poll, (), None),
+       "select": (select.select, ([pipe], [], []), None)}
+sys.stdin.read(1)
+for name, (function, args, _) in all.items():
+    threading.Thread(target=function, args=args, name=name).start()
+print(json.dumps({name: fd for name, (_, _, fd) in all.items()}), flush=True)
+"""
+
+
+def test_descriptors(start, folder):
+    """Which descriptor a thread sleeps with, by the kind of its system call."""
+    process = start(SYSTEM, "-c", BLOCKED, folder / "file", stdin=subprocess.PIPE)
+    process.said(b"locked\n")
+    process.stdin.write(b"\n")
+    process.stdin.flush()
+    want = json.loads(process.said(b"\n"))
+
+    def seen():
+        threads = {t["name"]: t for t in dump(process.pid)[0]["threads"]}
+        return set(want) < set(threads) and {name: threads[name]["fd"] for name in want}
+    wait_for(lambda: seen() == want, f"all to sleep, with {want}")
+
+
 def test_text(start):
     process, truth = asleep(start, SYSTEM, 10000)
     text = wait_for(lambda: (lambda t: "may be torn" not in t and t)(

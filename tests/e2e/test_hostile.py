@@ -103,6 +103,16 @@ def test_no_secret_of_a_command(folder, args):
     assert "hunter2" not in result.err
 
 
+@pytest.mark.parametrize("args", [["doctor"], ["dump"], ["dump", "--json"]], ids=" ".join)
+def test_no_secret_where_a_process_is_shown(target, args):
+    process = target("hostile.py", *ARGS)
+    result = uncoil(*args, "-p", str(process.pid))
+    text = result.out.decode()
+    assert result.code == 0 and SECRET not in text + result.err, result
+    assert "--password *** --token=***" in text
+    assert "--json" in args or not CONTROL.search(text)
+
+
 def test_no_secret_of_the_environment(target, folder):
     busy = target("busy.py", env={**os.environ, "PASSWORD": SECRET})
     result = uncoil("record", "-d", "0.2", "-p", str(busy.pid), "-o", folder / "x.uncoil")

@@ -138,6 +138,19 @@ def test_wrong_usage_is_one_line(folder, args, words):
     assert len(lines) == 2 and lines[0].startswith("uncoil " + args[0]) and words in lines[0], lines
 
 
+@pytest.mark.parametrize("command, most", [("record", 1023), ("top", 1023), ("dump", 1023), ("doctor", 64)])
+@pytest.mark.parametrize("pids, words", [
+    (lambda most: ["0"], "'0' is no process id"), (lambda most: ["+1"], "'+1' is no process id"),
+    (lambda most: ["2147483648"], "'2147483648' is no process id"),
+    (lambda most: ["7", "1", "7"], "process 7 is given twice"),
+    (lambda most: [str(n + 1) for n in range(most + 1)], "{} is one process too many")],
+    ids=["0", "+1", "2147483648", "twice", "many"])
+def test_wrong_process_ids(command, most, pids, words):
+    result = uncoil(command, *sum((["-p", pid] for pid in pids(most)), []))
+    assert result.code == 2 and not result.out
+    assert result.err == (f"uncoil {command}: {words.format(most + 1)}; see uncoil {command} --help\n")
+
+
 def test_main_thread_that_ended(start, folder, assert_failed):
     process = start(PY, "-c", "import ctypes, threading as t, time\n"
                     "t.Thread(target=time.sleep, args=(60,)).start()\n"

@@ -122,6 +122,13 @@ MANY = SHARE.removesuffix(r"\d+  ") + r"[1-9]\d+  "
 TIME = SHARE.removesuffix(r"\d+  ") + r"(?:0|[\d.]+ [mun]?s)  "
 
 
+def test_no_secret_of_the_command(wide, target):
+    process = target("busy.py", "--password", "hunter2")
+    wide.top("-p", str(process.pid))
+    assert "hunter2" not in wide.until(r"^uncoil top  pid \d+ .*busy.py --password \*\*\*")
+    wide.type("q")
+
+
 def test_views_and_keys(terminal, spread, nothing_left):
     terminal.top("-p", str(spread.pid))
     text = terminal.until(r"^uncoil top  pid \d+ /usr/bin/python3.11 ", r"^on-CPU, 99 Hz .* 0 lost",

@@ -13,11 +13,11 @@
 
 #include "base/buf.h"
 #include "base/err.h"
-#include "base/secret.h"
 #include "base/text.h"
 #include "cmd/answer_code.h"
 #include "cmd/answer_impl.h"
 #include "cmd/asleep.h"
+#include "cmd/cmd.h"
 #include "events.h"
 #include "os/proc.h"
 #include "probe/peers.h"
@@ -105,21 +105,7 @@ void answer_string(struct buf *record, const struct buf *text)
 	buf_add(record, buf_text(text), len);
 }
 
-#define MASKED_MAX (64u << 10)                   /* more than secret_cmdline() makes */
-#define CLEAN_MAX  (3 * (MASKED_MAX + PATH_MAX)) /* of any text here */
-
-/* The command line without its secrets: nothing else of it leaves this function. */
-static void command_text(pid_t pid, struct buf *out)
-{
-	struct buf raw, masked;
-
-	buf_init(&raw, 1u << 20);
-	buf_init(&masked, MASKED_MAX);
-	if (!proc_cmdline(pid, &raw) && !secret_cmdline(&masked, buf_text(&raw), raw.len))
-		text_clean(out, buf_text(&masked), masked.len);
-	buf_done(&raw);
-	buf_done(&masked);
-}
+#define CLEAN_MAX (CMD_COMMAND_MAX + 3 * PATH_MAX) /* of any text here */
 
 static int image_record(struct answers *a, const struct live *live)
 {
@@ -142,7 +128,7 @@ static int image_record(struct answers *a, const struct live *live)
 	if (live->refused)
 		r.flags |= RECORD_IMAGE_REFUSED;
 	buf_add(&record, &r, sizeof(r));
-	command_text(live->pid, &text);
+	cmd_command(live->pid, &text);
 	answer_string(&record, &text);
 	buf_clear(&text);
 	if (!proc_stat_read(live->pid, &stat))

@@ -2,7 +2,6 @@
 #include "cmd/asleep.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +10,7 @@
 #include <time.h>
 
 #include "base/buf.h"
+#include "cmd/blocked.h"
 #include "os/proc.h"
 #include "os/syscall.h"
 #include "os/task.h"
@@ -48,19 +48,6 @@ static void file_facts(const struct asleep *a, pid_t tid, int fd, struct wait *w
 	memcpy(wait->addr, peer->wait.addr, sizeof(wait->addr));
 }
 
-/* The descriptor that a system call waits on; -1: none, or several. */
-static int fd_of(const struct asleep *a, const struct task_syscall *at)
-{
-	struct pollfd one;
-
-	if (syscall_kind(at->nr) == SYSCALL_FD)
-		return (int)at->args[0];
-	if (syscall_kind(at->nr) == SYSCALL_POLL && at->args[1] == 1 &&
-	    !mem_read(a->mem, at->args[0], &one, sizeof(one)))
-		return one.fd;
-	return -1;
-}
-
 static void wait_facts(const struct asleep *a, pid_t tid, const struct stack_thread *thread,
 		       const struct task_syscall *at, struct wait *wait)
 {
@@ -70,11 +57,11 @@ static void wait_facts(const struct asleep *a, pid_t tid, const struct stack_thr
 	wait->state = TASK_INTERRUPTIBLE;
 	switch (syscall_kind(at->nr)) {
 	case SYSCALL_FD:
-		file_facts(a, tid, fd_of(a, at), wait);
+		file_facts(a, tid, blocked_fd(a->mem, at), wait);
 		break;
 	case SYSCALL_POLL:
 		wait->cnt = at->args[1] > 2 ? 2 : at->args[1];
-		file_facts(a, tid, fd_of(a, at), wait);
+		file_facts(a, tid, blocked_fd(a->mem, at), wait);
 		break;
 	case SYSCALL_SELECT:
 		wait->cnt = at->args[0] ? 2 : 0;
@@ -227,7 +214,7 @@ static void peers_ask(const struct asleep *a, const pid_t *tids, int cnt)
 	int i, fd;
 
 	for (i = 0; i < cnt; i++) {
-		fd = task_blocked(a->pid, tids[i], &at) == 1 ? fd_of(a, &at) : -1;
+		fd = task_blocked(a->pid, tids[i], &at) == 1 ? blocked_fd(a->mem, &at) : -1;
 		snprintf(path, sizeof(path), "/proc/%d/fd/%d", a->pid, fd);
 		if (fd >= 0 && !stat(path, &st) && S_ISSOCK(st.st_mode))
 			peers__want(a->peers, tids[i], fd);

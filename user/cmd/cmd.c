@@ -12,6 +12,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/text.h"
+#include "os/proc.h"
 
 int cmd_fail(const char *command, const struct err *err)
 {
@@ -76,6 +77,26 @@ void cmd_show(FILE *out, const char *text)
 	buf_done(&shown);
 }
 
+int cmd_command(pid_t pid, struct buf *out)
+{
+	struct buf raw, masked;
+	int err;
+
+	/* all of it: a word that is cut short may look like no secret any more */
+	buf_init(&raw, 1u << 20);
+	buf_init(&masked, SECRET_LINE_MAX);
+	err = proc_cmdline(pid, &raw);
+	if (!err)
+		err = secret_cmdline(&masked, buf_text(&raw), raw.len);
+	if (!err)
+		text_clean(out, buf_text(&masked), masked.len);
+	else if (err == -ENOMEM && !out->err)
+		out->err = err;
+	buf_done(&raw);
+	buf_done(&masked);
+	return out->err;
+}
+
 bool cmd_number(const char *text, uint64_t min, uint64_t max, uint64_t *ret_value)
 {
 	unsigned long long value;
@@ -89,4 +110,20 @@ bool cmd_number(const char *text, uint64_t min, uint64_t max, uint64_t *ret_valu
 		return false;
 	*ret_value = value;
 	return true;
+}
+
+int cmd_pid(const char *command, const char *text, pid_t *pids, int max, int *cnt)
+{
+	uint64_t pid;
+	int i;
+
+	if (!cmd_number(text, 1, INT32_MAX, &pid))
+		return cmd_usage(command, "'%s' is no process id", text);
+	for (i = 0; i < *cnt; i++)
+		if (pids[i] == (pid_t)pid)
+			return cmd_usage(command, "process %s is given twice", text);
+	if (*cnt == max)
+		return cmd_usage(command, "%s is one process too many", text);
+	pids[(*cnt)++] = pid;
+	return 0;
 }

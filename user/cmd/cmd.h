@@ -6,6 +6,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/types.h>
+
+#include "base/secret.h"
 
 enum exit_code {
 	EXIT_DONE = 0,
@@ -27,6 +30,7 @@ int cmd_dump(int argc, char **argv);
 int cmd_diff(int argc, char **argv);
 int cmd_top(int argc, char **argv);
 
+struct buf;
 struct err;
 
 /* "uncoil record: SENTENCE" on standard error; returns EXIT_FAILED. */
@@ -43,6 +47,16 @@ void cmd_stdout_exit(void);
 
 /* Prints text that may be hostile, or come from somebody else's journal, escaped for a terminal. */
 void cmd_show(FILE *out, const char *text);
+
+/* Appends a process's command line, clean and without its secrets, for whatever shows or keeps one:
+ * no other code may read it. Nothing if it cannot be read. 0, or out->err, which is also -ENOMEM if
+ * memory lacked before the secrets were out. */
+#define CMD_COMMAND_MAX (3 * SECRET_LINE_MAX) /* bytes it appends at most */
+int cmd_command(pid_t pid, struct buf *out);
+
+/* What was given with -p, to the end of a list of up to `max`. 0, or EXIT_USAGE with its sentence
+ * printed: it is no process id, it is there already, the list is full. */
+int cmd_pid(const char *command, const char *text, pid_t *pids, int max, int *cnt);
 
 /* Parses a whole number within bounds; false if it is none. */
 bool cmd_number(const char *text, uint64_t min, uint64_t max, uint64_t *ret_value);

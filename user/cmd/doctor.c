@@ -24,7 +24,6 @@
 
 #include "base/buf.h"
 #include "base/err.h"
-#include "base/secret.h"
 #include "base/text.h"
 #include "cmd/cmd.h"
 #include "cmd/plan.h"
@@ -286,7 +285,7 @@ static void python(struct doctor *d, pid_t pid)
 
 static void process(struct doctor *d, pid_t pid)
 {
-	struct buf raw, masked, shown;
+	struct buf command;
 	struct err err = {};
 	pid_t *tids = NULL;
 	char text[64];
@@ -297,15 +296,12 @@ static void process(struct doctor *d, pid_t pid)
 		refuse(d, pid, "process", &err);
 		return;
 	}
-	buf_init(&raw, 1u << 20);
-	buf_init(&masked, 65536);
-	buf_init(&shown, 1u << 19);
-	if (!proc_cmdline(pid, &raw) && !secret_cmdline(&masked, buf_text(&raw), raw.len))
-		text_terminal(&shown, buf_text(&masked));
-	row("", "command", buf_text(&shown));
-	buf_done(&raw);
-	buf_done(&masked);
-	buf_done(&shown);
+	buf_init(&command, CMD_COMMAND_MAX);
+	cmd_command(pid, &command);
+	printf("  %-7s %-26s ", "", "command");
+	cmd_show(stdout, buf_text(&command));
+	putchar('\n');
+	buf_done(&command);
 	cnt = proc_threads(pid, &tids);
 	free(tids);
 	snprintf(text, sizeof(text), "%d", cnt < 0 ? 0 : cnt);
@@ -330,7 +326,6 @@ static void closing(const struct doctor *d)
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct doctor *d = state->input;
-	uint64_t pid;
 
 	if (key == ARGP_KEY_INIT)
 		state->err_stream = NULL; /* getopt's sentence is enough */
@@ -339,9 +334,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 			       arg));
 	if (key != 'p')
 		return ARGP_ERR_UNKNOWN;
-	if (!cmd_number(arg, 1, 0x7fffffff, &pid) || d->pid_cnt == PIDS_MAX)
-		exit(cmd_usage("doctor", "'%s' is no process id, or one too many", arg));
-	d->pids[d->pid_cnt++] = pid;
+	if (cmd_pid("doctor", arg, d->pids, PIDS_MAX, &d->pid_cnt))
+		exit(EXIT_USAGE);
 	return 0;
 }
 

@@ -390,22 +390,14 @@ static int children_dump(struct dump *d, pid_t pid, struct err *err)
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct dump *d = state->input;
-	uint64_t pid;
-	int i;
 
 	switch (key) {
 	case ARGP_KEY_INIT:
 		state->err_stream = NULL; /* getopt's sentence is enough */
 		return 0;
 	case 'p':
-		if (!cmd_number(arg, 1, 0x7fffffff, &pid))
-			exit(cmd_usage("dump", "'%s' is no process id", arg));
-		if (d->pid_cnt == DUMP_PIDS_MAX)
-			exit(cmd_usage("dump", "%s is one process too many", arg));
-		for (i = 0; i < d->pid_cnt; i++)
-			if (d->pids[i] == (pid_t)pid)
-				exit(cmd_usage("dump", "process %s is given twice", arg));
-		d->pids[d->pid_cnt++] = pid;
+		if (cmd_pid("dump", arg, d->pids, DUMP_PIDS_MAX, &d->pid_cnt))
+			exit(EXIT_USAGE);
 		return 0;
 	case 'j':
 		d->json = true;

@@ -107,13 +107,18 @@ static const struct argp_option record_options[] = {
 
 static const struct argp_option replay_options[] = { OUTPUT_OPTIONS, { 0 } };
 
+static const char *command_of(const struct argp_state *state)
+{
+	return state->argv[0] + strlen("uncoil ");
+}
+
 /* The first wrong word ends the parsing, with its own sentence. */
 static int wrong(struct argp_state *state, const char *fmt, const char *arg)
 {
 	char text[512];
 
 	snprintf(text, sizeof(text), fmt, arg);
-	exit(cmd_usage(state->argv[0] + strlen("uncoil "), "%s", text));
+	exit(cmd_usage(command_of(state), "%s", text));
 }
 
 int options_only(struct report_options *report, const char *arg, const char *command)
@@ -253,7 +258,6 @@ static error_t record_parse(int key, char *arg, struct argp_state *state)
 {
 	struct options *o = state->input;
 	uint64_t value;
-	int i;
 
 	switch (key) {
 	case ARGP_KEY_INIT:
@@ -261,14 +265,8 @@ static error_t record_parse(int key, char *arg, struct argp_state *state)
 		state->err_stream = NULL;
 		return 0;
 	case 'p':
-		if (!cmd_number(arg, 1, 0x7fffffff, &value))
-			return wrong(state, "'%s' is no process id", arg);
-		if (o->pid_cnt == PIDS_MAX)
-			return wrong(state, "%s is one process too many", arg);
-		for (i = 0; i < o->pid_cnt; i++)
-			if (o->pids[i] == (pid_t)value)
-				return wrong(state, "process %s is given twice", arg);
-		o->pids[o->pid_cnt++] = value;
+		if (cmd_pid(command_of(state), arg, o->pids, PIDS_MAX, &o->pid_cnt))
+			exit(EXIT_USAGE);
 		return 0;
 	case 'd':
 		if (!seconds(arg, &o->duration_ns))

@@ -15,8 +15,9 @@
 
 #include "base/buf.h"
 #include "base/err.h"
-#include "base/secret.h"
 #include "base/text.h"
+#include "cmd/blocked.h"
+#include "cmd/cmd.h"
 #include "cmd/peer.h"
 #include "model/files.h"
 #include "model/remarks.h"
@@ -63,16 +64,13 @@ static char *clean_copy(const char *data, size_t len)
 
 static char *command_of(pid_t pid)
 {
-	struct buf raw, masked;
-	char *command;
+	struct buf text;
+	char *command = NULL;
 
-	buf_init(&raw, 1u << 20);
-	buf_init(&masked, 2 * SECRET_LINE_MAX);
-	if (!proc_cmdline(pid, &raw))
-		secret_cmdline(&masked, buf_text(&raw), raw.len);
-	command = clean_copy(buf_text(&masked), masked.len);
-	buf_done(&raw);
-	buf_done(&masked);
+	buf_init(&text, CMD_COMMAND_MAX);
+	if (!cmd_command(pid, &text))
+		command = strdup(buf_text(&text));
+	buf_done(&text);
 	return command;
 }
 
@@ -163,55 +161,6 @@ bool snapshot_frame(const struct snapshot *s, const struct py_frame *frame,
 
 /* --- what a thread waits for --- */
 
-/* The descriptor that a system call waits for; -1: none that its arguments tell. */
-static int fd_of(struct mem *mem, const struct task_syscall *at)
-{
-	struct {
-		int32_t fd;
-		int16_t events, revents;
-	} poll;
-
-	switch (at->nr) {
-	case SYS_read:
-	case SYS_readv:
-	case SYS_pread64:
-	case SYS_preadv:
-	case SYS_recvfrom:
-	case SYS_recvmsg:
-	case SYS_recvmmsg:
-	case SYS_write:
-	case SYS_writev:
-	case SYS_pwrite64:
-	case SYS_pwritev:
-	case SYS_sendto:
-	case SYS_sendmsg:
-	case SYS_sendmmsg:
-	case SYS_sendfile:
-	case SYS_accept:
-	case SYS_accept4:
-	case SYS_connect:
-	case SYS_epoll_pwait:
-	case SYS_epoll_pwait2:
-	case SYS_flock:
-	case SYS_fcntl:
-	case SYS_ioctl:
-	case SYS_fsync:
-	case SYS_fdatasync:
-#ifdef SYS_epoll_wait
-	case SYS_epoll_wait:
-#endif
-		return at->args[0] <= INT_MAX ? (int)at->args[0] : -1;
-	case SYS_ppoll:
-#ifdef SYS_poll
-	case SYS_poll:
-#endif
-		/* one of several is nobody's guess */
-		if (at->args[1] == 1 && !mem_read(mem, at->args[0], &poll, sizeof(poll)))
-			return poll.fd;
-	}
-	return -1;
-}
-
 static void wait_of(const struct snapshot *s, struct mem *mem, struct snapshot_thread *t)
 {
 	const struct task_syscall *at = &t->stack.asleep;
@@ -223,7 +172,7 @@ static void wait_of(const struct snapshot *s, struct mem *mem, struct snapshot_t
 	t->syscall = syscall_name(at->nr);
 	if (at->nr == SYS_futex && gil_has_futex(&s->gil, at->args[0]))
 		t->does = THREAD_WAITS_GIL;
-	t->fd = fd_of(mem, at);
+	t->fd = blocked_fd(mem, at);
 	if (t->fd < 0)
 		return;
 	snprintf(name, sizeof(name), "fd/%d", t->fd);

@@ -13,7 +13,6 @@
 #include <string.h>
 
 #include "base/buf.h"
-#include "base/secret.h"
 #include "cmd/budget.h"
 #include "cmd/cmd.h"
 #include "cmd/recording.h"
@@ -21,7 +20,6 @@
 #include "cmd/tell.h"
 #include "cmd/top_view.h"
 #include "model/report.h"
-#include "os/proc.h"
 #include "probe/sampler.h"
 
 #define STEP_MS     20
@@ -47,18 +45,16 @@ static uint64_t now_ns(void)
 
 static char *target_text(const struct options *o)
 {
-	struct buf raw, text;
-	char *copy;
+	struct buf text;
+	char *copy = NULL;
 
-	buf_init(&raw, 1u << 20);
-	buf_init(&text, 2 * SECRET_LINE_MAX);
+	buf_init(&text, CMD_COMMAND_MAX + 64);
 	buf_fmt(&text, "pid %d ", o->pids[0]);
-	if (!proc_cmdline(o->pids[0], &raw))
-		secret_cmdline(&text, buf_text(&raw), raw.len);
+	cmd_command(o->pids[0], &text);
 	if (o->pid_cnt > 1)
 		buf_fmt(&text, " and %d more", o->pid_cnt - 1);
-	copy = strdup(buf_text(&text));
-	buf_done(&raw);
+	if (!text.err)
+		copy = strdup(buf_text(&text));
 	buf_done(&text);
 	return copy;
 }

@@ -9,11 +9,14 @@ static const char *const names[] = {
 #include "syscalls.h"
 };
 
-static const struct {
+struct known {
 	int nr;
 	enum syscall_kind kind;
 	enum syscall_does does;
-} known[] = {
+	bool has_fd; /* first, as in SYSCALL_FD, but what it waits for is something else */
+};
+
+static const struct known known[] = {
 	{ SYS_read, SYSCALL_FD, DOES_READ },
 	{ SYS_pread64, SYSCALL_FD, DOES_READ },
 	{ SYS_readv, SYSCALL_FD, DOES_READ },
@@ -44,8 +47,8 @@ static const struct {
 	{ SYS_connect, SYSCALL_FD, DOES_CONNECT },
 	{ SYS_nanosleep, SYSCALL_OTHER, DOES_SLEEP },
 	{ SYS_clock_nanosleep, SYSCALL_OTHER, DOES_SLEEP },
-	{ SYS_epoll_pwait, SYSCALL_OTHER, DOES_EVENTS },
-	{ SYS_epoll_pwait2, SYSCALL_OTHER, DOES_EVENTS },
+	{ SYS_epoll_pwait, SYSCALL_OTHER, DOES_EVENTS, true },
+	{ SYS_epoll_pwait2, SYSCALL_OTHER, DOES_EVENTS, true },
 	{ SYS_ppoll, SYSCALL_POLL, DOES_EVENTS },
 	{ SYS_pselect6, SYSCALL_SELECT, DOES_EVENTS },
 	{ SYS_futex, SYSCALL_FUTEX, DOES_FUTEX },
@@ -53,34 +56,43 @@ static const struct {
 	{ SYS_waitid, SYSCALL_OTHER, DOES_CHILD },
 	{ SYS_rt_sigtimedwait, SYSCALL_OTHER, DOES_SIGNAL },
 	{ SYS_rt_sigsuspend, SYSCALL_OTHER, DOES_SIGNAL },
+	{ SYS_flock, SYSCALL_OTHER, DOES_OTHER, true },
+	{ SYS_fcntl, SYSCALL_OTHER, DOES_OTHER, true },
+	{ SYS_ioctl, SYSCALL_OTHER, DOES_OTHER, true },
 /* older calls that newer architectures do not have */
 #ifdef SYS_poll
 	{ SYS_poll, SYSCALL_POLL, DOES_EVENTS },
 	{ SYS_select, SYSCALL_SELECT, DOES_EVENTS },
-	{ SYS_epoll_wait, SYSCALL_OTHER, DOES_EVENTS },
+	{ SYS_epoll_wait, SYSCALL_OTHER, DOES_EVENTS, true },
 	{ SYS_pause, SYSCALL_OTHER, DOES_SIGNAL },
 	{ SYS_vfork, SYSCALL_OTHER, DOES_CHILD },
 #endif
 };
 
-enum syscall_kind syscall_kind(int nr)
+static const struct known *known_of(int nr)
 {
+	static const struct known other = { .kind = SYSCALL_OTHER, .does = DOES_OTHER };
 	size_t i;
 
 	for (i = 0; i < sizeof(known) / sizeof(known[0]); i++)
 		if (known[i].nr == nr)
-			return known[i].kind;
-	return SYSCALL_OTHER;
+			return &known[i];
+	return &other;
+}
+
+enum syscall_kind syscall_kind(int nr)
+{
+	return known_of(nr)->kind;
 }
 
 enum syscall_does syscall_does(int nr)
 {
-	size_t i;
+	return known_of(nr)->does;
+}
 
-	for (i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-		if (known[i].nr == nr)
-			return known[i].does;
-	return DOES_OTHER;
+bool syscall_has_fd(int nr)
+{
+	return known_of(nr)->has_fd || known_of(nr)->kind == SYSCALL_FD;
 }
 
 const char *syscall_name(int nr)

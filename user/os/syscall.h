@@ -6,6 +6,7 @@
 #ifndef UNCOIL_OS_SYSCALL_H
 #define UNCOIL_OS_SYSCALL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "shared.h"
@@ -15,6 +16,10 @@ const char *syscall_name(int nr);
 
 /* What its arguments say of what it waits on (for the kernel side's table). */
 enum syscall_kind syscall_kind(int nr);
+
+/* Its first argument is a descriptor: of SYSCALL_FD, and of calls that wait for something else by means
+ * of one (an epoll, a file that is locked), which recordings do not look at. */
+bool syscall_has_fd(int nr);
 
 /* What it does, where that matters for the reason of a wait. */
 enum syscall_does {

@@ -1,61 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * The flame graph: one SVG file that needs nothing else, is complete as a picture, and becomes
- * interactive where its script may run.
- *
- * The root is at the top ("icicle"), as in py-spy: stacks of web frameworks are a hundred frames
- * deep, and with the root at the bottom the page would open on the tips of the rarest stacks.
- *
- * Each frame is a nested <svg> with x and width in percent. A nested <svg> clips what it holds, so
- * a label never leaves its frame whatever the font is; and as labels sit at a fixed distance from
- * its left edge, a zoom or a resized window is only a change of x and width. The file says 1200
- * pixels and has a viewBox for viewers that know no windows; the script takes both away.
- *
- * The script has no data of its own: it reads the frames' <title> (name, counts and path, one a
- * line; text_xml() leaves no newline in a name) and their exact place in samples, since percents
- * with four decimals would be too coarse to zoom into. Target text is only ever character data.
- */
+/* The flame graph: a recording's tree, on the page of page.c, and what the recording says of itself. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "base/buf.h"
-#include "base/text.h"
-#include "flame_css.h"
-#include "flame_js.h"
 #include "sink/about.h"
 #include "sink/amount.h"
+#include "sink/page.h"
 #include "sink/sink.h"
-#include "sink/walk.h"
 
-/* Pixels; MARGIN, LABEL_MIN and NARROW are in flame.js too. */
-#define WIDTH          1200
-#define MARGIN         10
-#define ROW            18  /* from one level to the next */
-#define ROW_FILL       17  /* so much of it is drawn */
-#define CHAR_WIDTH     7.3 /* of the 12 pixel monospace font, rounded up */
-#define LINE           17  /* of the header */
-#define BAR            72  /* left to the script's search box and details */
-#define LABEL_MIN      3   /* fewer characters say nothing */
-#define NARROW         4   /* pixels; below, a frame's edge would hide the frame */
-#define SHADES         6   /* .h0 to .h5 in flame.css */
-/* Frames below 1/FINEST of all samples (0.12 pixels) are not drawn, and it is said. */
-#define FINEST         10000
+#define SHADES         6 /* .h0 to .h5 in flame.css */
 #define TEXT_MAX_BYTES (1u << 20)
 
-struct page {
+struct flame {
+	struct page page;
 	const struct report *report;
-	FILE *out;
-	struct buf raw, text; /* scratch: before and after escaping */
-	uint64_t *left;       /* by depth: samples (or ns) to the left of the next frame there */
-	uint32_t levels;
-	uint64_t undrawn; /* samples (or ns) in frames too narrow to draw */
-	bool seen[FRAME_KIND_MAX];
-	int y; /* of the next header line */
-	int err;
 };
 
 static const struct {
@@ -75,57 +37,15 @@ static const struct {
 };
 _Static_assert(FRAME_WAIT == FRAME_KIND_MAX - 1, "each kind has its class here and in flame.css");
 
-static void put_xml(struct page *page, const char *text)
-{
-	buf_clear(&page->text);
-	if (text_xml(&page->text, text))
-		page->err = -ENOMEM;
-	fwrite(buf_text(&page->text), 1, page->text.len, page->out);
-}
-
 /* Of the report's numbers, which may be samples or time. */
-static void put_bare(struct page *page, uint64_t n)
+static void put_bare(struct flame *f, uint64_t n)
 {
-	fputs(amount_bare(page->report->unit, n).text, page->out);
+	fputs(amount_bare(f->report->unit, n).text, f->page.out);
 }
 
-static void put_amount(struct page *page, uint64_t n)
+static void put_amount(struct flame *f, uint64_t n)
 {
-	fputs(amount_of(page->report->unit, n).text, page->out);
-}
-
-static double percent(const struct page *page, uint64_t samples)
-{
-	uint64_t all = page->report->root->total;
-
-	return all ? 100.0 * (double)samples / (double)all : 100.0;
-}
-
-static bool is_drawn(const struct page *page, const struct report_node *node)
-{
-	uint64_t all = page->report->root->total;
-
-	return !node->parent || (node->total && node->total >= (all + FINEST - 1) / FINEST);
-}
-
-static int measure(struct page *page)
-{
-	const struct report_node *node = page->report->root;
-	uint32_t depth = 0;
-	bool drawn;
-
-	for (; node; node = walk_next(node, drawn, &depth)) {
-		drawn = is_drawn(page, node);
-		if (!drawn) {
-			page->undrawn += node->total;
-			continue;
-		}
-		page->seen[node->kind] = true;
-		if (depth >= page->levels)
-			page->levels = depth + 1;
-	}
-	page->left = calloc((size_t)page->levels + 1, sizeof(*page->left));
-	return page->left ? 0 : -ENOMEM;
+	fputs(amount_of(f->report->unit, n).text, f->page.out);
 }
 
 /* --- frames */
@@ -139,250 +59,129 @@ static unsigned int shade(const char *func)
 	return (hash >> 16) % SHADES;
 }
 
-/* "func (file:line)" into page->raw. */
-static void make_label(struct page *page, const struct report_node *node)
+static void frame_class(void *ctx, const struct report_node *node, struct buf *out)
 {
-	struct buf *raw = &page->raw;
-
-	buf_clear(raw);
-	buf_str(raw, node->func);
-	if (node->file[0]) {
-		buf_fmt(raw, " (%s", node->file);
-		if (node->line > 0)
-			buf_fmt(raw, ":%" PRId32, node->line);
-		if (node->column > 0)
-			buf_fmt(raw, ":%" PRId32, node->column);
-		buf_str(raw, ")");
-	}
-	if (raw->err)
-		page->err = -ENOMEM;
+	buf_fmt(out, "%c h%u", kinds[node->kind].class, shade(node->func));
 }
 
-/* Cuts page->raw to `max` characters, the last of them an ellipsis. */
-static void shorten(struct page *page, size_t max)
+static void frame_details(void *ctx, const struct report_node *node)
 {
-	struct buf *raw = &page->raw;
-	size_t at, chars = 0, cut = 0;
+	struct flame *f = ctx;
+	FILE *out = f->page.out;
 
-	for (at = 0; at < raw->len; at++) {
-		if ((raw->data[at] & 0xc0) == 0x80)
-			continue;
-		if (chars++ == max - 1)
-			cut = at;
-	}
-	if (chars <= max)
-		return;
-	raw->len = cut;
-	raw->data[cut] = '\0';
-	buf_str(raw, "\xe2\x80\xa6");
-}
-
-static void put_title(struct page *page, const struct report_node *node)
-{
-	FILE *out = page->out;
-
-	fputs("<title>", out);
-	put_xml(page, buf_text(&page->raw));
-	fputc('\n', out);
-	put_amount(page, node->total);
-	fprintf(out, " (%.2f %%), self ", node->total ? percent(page, node->total) : 0.0);
-	put_bare(page, node->self);
+	put_amount(f, node->total);
+	fprintf(out, " (%.2f %%), self ", node->total ? page_percent(&f->page, node->total) : 0.0);
+	put_bare(f, node->self);
 	if (node->self)
-		fprintf(out, " (%.2f %%)", percent(page, node->self));
-	if (node->path[0] && strcmp(node->path, node->file)) {
-		fputc('\n', out);
-		put_xml(page, node->path);
-	}
-	fputs("</title>", out);
+		fprintf(out, " (%.2f %%)", page_percent(&f->page, node->self));
 }
 
-static void put_frame(struct page *page, const struct report_node *node, uint32_t depth)
-{
-	double width = percent(page, node->total);
-	double pixels = width / 100 * (WIDTH - 2 * MARGIN);
-	uint64_t left = page->left[depth];
-	FILE *out = page->out;
-	size_t chars;
-
-	fprintf(out, "<svg class=\"f %c h%u%s\" role=\"treeitem\" aria-level=\"%" PRIu32 "\"%s",
-		kinds[node->kind].class, shade(node->func), pixels < NARROW ? " n" : "", depth + 1,
-		depth ? "" : " tabindex=\"0\"");
-	fprintf(out, " x=\"%.4f%%\" y=\"%" PRIu32 "\" width=\"%.4f%%\" height=\"%d\"",
-		left ? percent(page, left) : 0.0, depth * ROW, width, ROW_FILL);
-	fprintf(out, " data-x=\"%" PRIu64 "\" data-n=\"%" PRIu64 "\">", left, node->total);
-	make_label(page, node);
-	put_title(page, node);
-	fputs("<rect width=\"100%\" height=\"100%\"/>", out);
-	chars = pixels > 6 ? (size_t)((pixels - 6) / CHAR_WIDTH) : 0;
-	if (chars >= LABEL_MIN) {
-		shorten(page, chars);
-		fputs("<text x=\"3\" y=\"12\">", out);
-		put_xml(page, buf_text(&page->raw));
-		fputs("</text>", out);
-	}
-	fputs("</svg>\n", out);
-}
-
-static void put_frames(struct page *page)
-{
-	const struct report_node *node = page->report->root;
-	uint32_t depth = 0;
-	bool drawn;
-
-	fprintf(page->out, "<svg id=\"frames\" role=\"tree\" aria-label=\"Frames, callers above\"");
-	if (page->report->unit == REPORT_NS)
-		fputs(" data-unit=\"ns\"", page->out);
-	fprintf(page->out, " x=\"%d\" y=\"%d\" width=\"%d\" height=\"%" PRIu64 "\">\n", MARGIN,
-		page->y, WIDTH - 2 * MARGIN, (uint64_t)page->levels * ROW);
-	for (; node; node = walk_next(node, drawn, &depth)) {
-		drawn = is_drawn(page, node);
-		if (!drawn)
-			continue;
-		put_frame(page, node, depth);
-		page->left[depth + 1] = page->left[depth];
-		page->left[depth] += node->total;
-	}
-	fputs("</svg>\n", page->out);
-}
+static const struct page_look look = { frame_class, frame_details };
 
 /* --- what the recording says about itself */
 
-static void open_line(struct page *page, const char *class)
+static void put_target(struct flame *f, const struct report_target *target)
 {
-	fprintf(page->out, "<text class=\"%s\" x=\"%d\" y=\"%d\">", class, MARGIN, page->y);
-}
-
-static void close_line(struct page *page)
-{
-	fputs("</text>\n", page->out);
-	page->y += LINE;
-}
-
-static void put_target(struct page *page, const struct report_target *target)
-{
-	fprintf(page->out, "pid %" PRId32 " \xc2\xb7 ", target->pid);
-	put_xml(page, target->python);
-	fputs(" \xc2\xb7 ", page->out);
-	put_xml(page, target->command);
+	fprintf(f->page.out, "pid %" PRId32 " \xc2\xb7 ", target->pid);
+	page_xml(&f->page, target->python);
+	fputs(" \xc2\xb7 ", f->page.out);
+	page_xml(&f->page, target->command);
 }
 
 /* The first target; all of them in the tooltip, which also shows what the window cuts off. */
-static void put_targets(struct page *page)
+static void put_targets(struct flame *f)
 {
-	const struct report *report = page->report;
+	const struct report *report = f->report;
 	uint32_t i;
 
 	if (!report->target_cnt)
 		return;
-	open_line(page, "line");
+	page_open(&f->page, "line");
 	if (report->target_cnt > 1)
-		fprintf(page->out, "%" PRIu32 " targets: ", report->target_cnt);
-	put_target(page, &report->targets[0]);
+		fprintf(f->page.out, "%" PRIu32 " targets: ", report->target_cnt);
+	put_target(f, &report->targets[0]);
 	if (report->target_cnt > 1)
-		fprintf(page->out, " and %" PRIu32 " more", report->target_cnt - 1);
-	fputs("<title>", page->out);
+		fprintf(f->page.out, " and %" PRIu32 " more", report->target_cnt - 1);
+	fputs("<title>", f->page.out);
 	for (i = 0; i < report->target_cnt; i++) {
-		fputs(i ? "\n" : "", page->out);
-		put_target(page, &report->targets[i]);
+		fputs(i ? "\n" : "", f->page.out);
+		put_target(f, &report->targets[i]);
 	}
-	fputs("</title>", page->out);
-	close_line(page);
+	fputs("</title>", f->page.out);
+	page_close(&f->page);
 }
 
-static void put_how(struct page *page)
+static void put_how(struct flame *f)
 {
-	const struct report *report = page->report;
+	const struct report *report = f->report;
 	time_t start = report->start_unix_ns / 1000000000;
 	char when[64];
 	struct tm tm;
 
-	open_line(page, "line");
-	put_xml(page, report->mode);
+	page_open(&f->page, "line");
+	page_xml(&f->page, report->mode);
 	if (report->rate_hz)
-		fprintf(page->out, " \xc2\xb7 %" PRIu32 " Hz per thread", report->rate_hz);
-	fprintf(page->out, " \xc2\xb7 %.1f s \xc2\xb7 ", (double)report->duration_ns / 1e9);
-	put_amount(page, report->samples);
+		fprintf(f->page.out, " \xc2\xb7 %" PRIu32 " Hz per thread", report->rate_hz);
+	fprintf(f->page.out, " \xc2\xb7 %.1f s \xc2\xb7 ", (double)report->duration_ns / 1e9);
+	put_amount(f, report->samples);
 	if (start && gmtime_r(&start, &tm) && strftime(when, sizeof(when), "%F %T UTC", &tm))
-		fprintf(page->out, " \xc2\xb7 %s", when);
-	close_line(page);
+		fprintf(f->page.out, " \xc2\xb7 %s", when);
+	page_close(&f->page);
 }
 
-static void put_overhead(struct page *page)
+static void put_overhead(struct flame *f)
 {
 	struct buf text;
 
-	if (!page->report->overhead.known)
+	if (!f->report->overhead.known)
 		return;
 	buf_init(&text, 4096);
-	about_overhead(page->report, &text);
-	open_line(page, "line");
-	fputs("overhead ", page->out);
-	put_xml(page, buf_text(&text));
-	close_line(page);
+	about_overhead(f->report, &text);
+	page_open(&f->page, "line");
+	fputs("overhead ", f->page.out);
+	page_xml(&f->page, buf_text(&text));
+	page_close(&f->page);
 	buf_done(&text);
 }
 
-static uint32_t put_remarks_of(struct page *page, bool loss)
+static void put_remarks(struct flame *f)
 {
-	const struct report_remark *remark;
-	uint32_t i, cnt = 0;
+	struct page *page = &f->page;
 
-	for (i = 0; i < page->report->remark_cnt; i++) {
-		remark = &page->report->remarks[i];
-		if (remark->is_loss != loss || !remark->count)
-			continue;
-		open_line(page, loss ? "line loss" : "line");
-		fputs(amount_bare(REPORT_SAMPLES, remark->count).text, page->out);
-		fputc(' ', page->out);
-		put_xml(page, remark->text);
-		close_line(page);
-		cnt++;
-	}
-	return cnt;
-}
-
-static void put_remarks(struct page *page)
-{
-	if (!put_remarks_of(page, true)) {
-		open_line(page, "line");
-		fputs("nothing lost", page->out);
-		close_line(page);
-	}
-	put_remarks_of(page, false);
+	if (!page_remarks(page, f->report, true, ""))
+		page_line(page, "nothing lost");
+	page_remarks(page, f->report, false, "");
 	if (!page->undrawn)
 		return;
-	open_line(page, "line");
-	put_amount(page, page->undrawn);
+	page_open(page, "line");
+	put_amount(f, page->undrawn);
 	fprintf(page->out, " (%.2f %%) in frames narrower than %g %%: not drawn",
-		percent(page, page->undrawn), 100.0 / FINEST);
-	close_line(page);
+		page_percent(page, page->undrawn), page_finest());
+	page_close(page);
 }
 
 /* Colours of the kinds of frames that occur, and of nothing else. */
-static void put_legend(struct page *page)
+static void put_legend(struct flame *f)
 {
-	FILE *out = page->out;
-	double x = MARGIN;
+	double x = PAGE_MARGIN;
+	char class[8];
 	int kind;
 
-	fputs("<g id=\"legend\">", out);
+	page_legend_open(&f->page);
 	for (kind = 0; kind < FRAME_KIND_MAX; kind++) {
-		if (!page->seen[kind] || !kinds[kind].legend)
+		if (!f->page.seen[kind] || !kinds[kind].legend)
 			continue;
-		fprintf(out, "<g class=\"%c h0\"><rect x=\"%.0f\" y=\"%d\" width=\"12\"",
-			kinds[kind].class, x, page->y - 7);
-		fprintf(out, " height=\"12\" rx=\"2\"/></g><text x=\"%.0f\" y=\"%d\">%s</text>",
-			x + 17, page->y + 3, kinds[kind].legend);
-		x += 35 + (double)strlen(kinds[kind].legend) * CHAR_WIDTH;
+		snprintf(class, sizeof(class), "%c h0", kinds[kind].class);
+		page_legend(&f->page, class, x, kinds[kind].legend);
+		x += 35 + (double)strlen(kinds[kind].legend) * PAGE_CHAR_WIDTH;
 	}
-	fputs("</g>\n", out);
-	page->y += LINE;
+	page_legend_close(&f->page);
 }
 
 /* The root <svg> comes first and says how high all will be, so lines are counted, not drawn. */
-static int header_lines(const struct page *page)
+static int header_lines(const struct flame *f)
 {
-	const struct report *report = page->report;
+	const struct report *report = f->report;
 	int lines = 3; /* how; losses, at least that there are none; legend */
 	bool lossless = true;
 	uint32_t i;
@@ -393,80 +192,56 @@ static int header_lines(const struct page *page)
 			lossless = false;
 	}
 	lines += report->overhead.known;
-	lines += (report->target_cnt != 0) + (page->undrawn != 0);
+	lines += (report->target_cnt != 0) + (f->page.undrawn != 0);
 	return lossless ? lines : lines - 1;
 }
 
-static void put_begin(struct page *page)
+static void put_begin(struct flame *f)
 {
-	const struct report *report = page->report;
-	uint64_t height = 42 + (uint64_t)header_lines(page) * LINE + BAR;
-	FILE *out = page->out;
+	const struct report *report = f->report;
+	struct buf title, head;
 
-	height += (uint64_t)page->levels * ROW + MARGIN + (report->root->total ? 0 : 2 * LINE);
-	fprintf(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
-	fprintf(out, "<svg xmlns=\"http://www.w3.org/2000/svg\" id=\"uncoil\" width=\"%d\"", WIDTH);
-	fprintf(out, " height=\"%" PRIu64 "\" viewBox=\"0 0 %d %" PRIu64 "\">\n", height, WIDTH,
-		height);
-	fputs("<title>uncoil: ", out);
-	put_xml(page, report->mode);
-	fputs(" flame graph", out);
-	if (report->target_cnt) {
-		fprintf(out, " of pid %" PRId32 " ", report->targets[0].pid);
-		put_xml(page, report->targets[0].command);
-	}
-	fprintf(out, "</title>\n<style><![CDATA[\n%s]]></style>\n", flame_css);
-	fputs("<rect id=\"paper\" width=\"100%\" height=\"100%\"/>\n", out);
-	page->y = 26;
-	fprintf(out, "<text class=\"head\" x=\"%d\" y=\"%d\">uncoil: ", MARGIN, page->y);
-	put_xml(page, report->mode);
-	fputs(" flame graph</text>\n", out);
-	page->y += 20;
+	buf_init(&title, TEXT_MAX_BYTES);
+	buf_init(&head, TEXT_MAX_BYTES);
+	buf_fmt(&head, "uncoil: %s flame graph", report->mode);
+	buf_str(&title, buf_text(&head));
+	if (report->target_cnt)
+		buf_fmt(&title, " of pid %" PRId32 " %s", report->targets[0].pid,
+			report->targets[0].command);
+	page_begin(&f->page, header_lines(f), report->root->total ? 0 : 2 * PAGE_LINE,
+		   buf_text(&title), buf_text(&head), "");
+	if (title.err || head.err)
+		f->page.err = -ENOMEM;
+	buf_done(&title);
+	buf_done(&head);
 }
 
-static void put_page(struct page *page)
+static void put_page(struct flame *f)
 {
-	put_begin(page);
-	put_targets(page);
-	put_how(page);
-	put_overhead(page);
-	put_remarks(page);
-	put_legend(page);
-	fprintf(page->out, "<g id=\"bar\" data-y=\"%d\" data-height=\"%d\">", page->y - 6, BAR - 4);
-	fprintf(page->out, "<text class=\"line\" x=\"%d\" y=\"%d\">", MARGIN, page->y + 20);
-	fputs("Open this file in a web browser to zoom, to search and to see details.", page->out);
-	fputs("</text></g>\n", page->out);
-	page->y += BAR - 4;
-	put_frames(page);
-	if (!page->report->root->total) {
-		page->y += (int)page->levels * ROW + LINE;
-		open_line(page, "line");
-		fputs(page->report->unit == REPORT_NS
-			      ? "No time: no thread did what this mode records, or see above."
-			      : "No samples: either no thread used the CPU, or see above.",
-		      page->out);
-		close_line(page);
+	put_begin(f);
+	put_targets(f);
+	put_how(f);
+	put_overhead(f);
+	put_remarks(f);
+	put_legend(f);
+	page_frames(&f->page, &look, f);
+	if (!f->report->root->total) {
+		f->page.y += PAGE_LINE;
+		page_line(&f->page,
+			  f->report->unit == REPORT_NS
+				  ? "No time: no thread did what this mode records, or see above."
+				  : "No samples: either no thread used the CPU, or see above.");
 	}
-	fprintf(page->out, "<script><![CDATA[\n%s]]></script>\n</svg>\n", flame_js);
+	page_end(&f->page);
 }
 
 static int flame_write(const struct report *report, FILE *out)
 {
-	struct page page = { .report = report, .out = out };
+	struct flame f = { .report = report };
 
-	buf_init(&page.raw, TEXT_MAX_BYTES);
-	buf_init(&page.text, TEXT_MAX_BYTES);
-	page.err = measure(&page);
-	if (page.err)
-		goto out;
-	put_page(&page);
-	if (!page.err && ferror(out))
-		page.err = -EIO;
-out:
-	free(page.left);
-	buf_done(&page.raw);
-	buf_done(&page.text);
-	return page.err;
+	if (!page_init(&f.page, report->root, report->unit, out))
+		put_page(&f);
+	return page_done(&f.page);
 }
 
 const struct sink sink_flame = {

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The differential flame graph: the merged tree of two recordings, in the page of flame.c, with its
- * script (what that one needs of a page is said there).
+ * The differential flame graph: the merged tree of two recordings, on the page of page.c.
  *
  * A frame is as wide as the mean of its two shares, so that what has gone is seen as well as what
  * is new. Its colour is what has become of its share: red is more, blue is less, the stronger the
@@ -10,32 +9,13 @@
  */
 #include "sink/flame_diff.h"
 
-#include <errno.h>
-#include <inttypes.h>
 #include <math.h>
-#include <stdbool.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "base/buf.h"
-#include "base/text.h"
-#include "flame_css.h"
-#include "flame_js.h"
 #include "model/compare.h"
 #include "sink/amount.h"
-#include "sink/walk.h"
+#include "sink/page.h"
 
-/* As in flame.c, and MARGIN, LABEL_MIN and NARROW in flame.js. */
-#define WIDTH          1200
-#define MARGIN         10
-#define ROW            18
-#define ROW_FILL       17
-#define CHAR_WIDTH     7.3
-#define LINE           17
-#define BAR            72
-#define LABEL_MIN      3
-#define NARROW         4
-#define FINEST         10000
 #define TEXT_MAX_BYTES (1u << 20)
 #define HEADER_LINES   5 /* and those of put_remarks() */
 
@@ -56,237 +36,95 @@ static const char diff_css[] = ".d0 rect { fill: #dfdfdc; }\n"
 			       "\t.e3 rect { fill: #2a5c99; }\n"
 			       "}\n";
 
-struct page {
+struct diff {
+	struct page page;
 	struct compare compare; /* with the z of as many tests as frames are drawn */
 	const char *const *names;
-	FILE *out;
-	struct buf raw, text;
-	uint64_t *left;
-	uint32_t levels, drawn;
-	uint64_t undrawn; /* in frames too narrow to draw, as node.total has it */
-	int y;
-	int err;
+	struct change change; /* of the frame that is being drawn */
 };
-
-static void put_xml(struct page *page, const char *text)
-{
-	buf_clear(&page->text);
-	if (text_xml(&page->text, text))
-		page->err = -ENOMEM;
-	fwrite(buf_text(&page->text), 1, page->text.len, page->out);
-}
-
-static double percent(const struct page *page, uint64_t part)
-{
-	uint64_t all = page->compare.root->total;
-
-	return all ? 100.0 * (double)part / (double)all : 100.0;
-}
-
-static bool is_drawn(const struct page *page, const struct report_node *node)
-{
-	return !node->parent || (node->total && node->total >= page->compare.root->total / FINEST);
-}
-
-static int measure(struct page *page)
-{
-	const struct report_node *node = page->compare.root;
-	uint32_t depth = 0;
-	bool drawn;
-
-	for (; node; node = walk_next(node, drawn, &depth)) {
-		drawn = is_drawn(page, node);
-		page->drawn += drawn;
-		page->undrawn += drawn ? 0 : node->total;
-		if (drawn && depth >= page->levels)
-			page->levels = depth + 1;
-	}
-	if (page->compare.is_tested)
-		page->compare.z = change_z(COMPARE_LEVEL / page->drawn);
-	page->left = calloc((size_t)page->levels + 1, sizeof(*page->left));
-	return page->left ? 0 : -ENOMEM;
-}
 
 /* How much of the larger share has come or gone: a third of it, two thirds, more. Without a test
  * (measured times) every change is one. */
-static const char *colour(const struct page *page, const struct change *c)
+static const char *colour(const struct diff *d, const struct change *c)
 {
 	static const char *const more[] = { "d1", "d2", "d3" }, *const less[] = { "e1", "e2",
 										  "e3" };
 	double most = c->a > c->b ? c->a : c->b, part;
 	int step;
 
-	if (!c->diff || (page->compare.is_tested && !c->is_real))
+	if (!c->diff || (d->compare.is_tested && !c->is_real))
 		return "d0";
 	part = fabs(c->diff) / most;
 	step = part < 1.0 / 3 ? 0 : part < 2.0 / 3 ? 1 : 2;
 	return c->diff > 0 ? more[step] : less[step];
 }
 
-static void make_label(struct page *page, const struct report_node *node)
+static void frame_class(void *ctx, const struct report_node *node, struct buf *out)
 {
-	buf_clear(&page->raw);
-	buf_str(&page->raw, node->func);
-	if (node->file[0])
-		buf_fmt(&page->raw, " (%s)", node->file);
-	if (page->raw.err)
-		page->err = -ENOMEM;
+	struct diff *d = ctx;
+
+	d->change = compare_node_change(&d->compare, (const struct compare_node *)node);
+	buf_str(out, colour(d, &d->change));
 }
 
-/* Cuts page->raw to `max` characters, the last of them an ellipsis. */
-static void shorten(struct page *page, size_t max)
+static void frame_details(void *ctx, const struct report_node *node)
 {
-	struct buf *raw = &page->raw;
-	size_t at, chars = 0, cut = 0;
+	struct diff *d = ctx;
+	const struct change *c = &d->change;
 
-	for (at = 0; at < raw->len; at++)
-		if ((raw->data[at] & 0xc0) != 0x80 && chars++ == max - 1)
-			cut = at;
-	if (chars <= max)
-		return;
-	raw->len = cut;
-	raw->data[cut] = '\0';
-	buf_str(raw, "\xe2\x80\xa6");
-}
-
-static void put_title(struct page *page, const struct report_node *node, const struct change *c)
-{
-	FILE *out = page->out;
-
-	fputs("<title>", out);
-	put_xml(page, buf_text(&page->raw));
-	fprintf(out, "\nA %.2f %%, B %.2f %%: %+.2f", 100 * c->a, 100 * c->b, 100 * c->diff);
-	if (page->compare.is_tested)
-		fprintf(out, " (%+.2f to %+.2f%s)", 100 * c->low, 100 * c->high,
+	fprintf(d->page.out, "A %.2f %%, B %.2f %%: %+.2f", 100 * c->a, 100 * c->b, 100 * c->diff);
+	if (d->compare.is_tested)
+		fprintf(d->page.out, " (%+.2f to %+.2f%s)", 100 * c->low, 100 * c->high,
 			c->is_real ? "" : ": may be chance");
-	if (node->path[0] && strcmp(node->path, node->file)) {
-		fputc('\n', out);
-		put_xml(page, node->path);
-	}
-	fputs("</title>", out);
 }
 
-static void put_frame(struct page *page, const struct report_node *node, uint32_t depth)
-{
-	struct change c = compare_node_change(&page->compare, (const struct compare_node *)node);
-	double width = percent(page, node->total);
-	double pixels = width / 100 * (WIDTH - 2 * MARGIN);
-	uint64_t left = page->left[depth];
-	FILE *out = page->out;
-	size_t chars;
-
-	fprintf(out, "<svg class=\"f %s%s\" role=\"treeitem\" aria-level=\"%" PRIu32 "\"%s",
-		colour(page, &c), pixels < NARROW ? " n" : "", depth + 1,
-		depth ? "" : " tabindex=\"0\"");
-	fprintf(out, " x=\"%.4f%%\" y=\"%" PRIu32 "\" width=\"%.4f%%\" height=\"%d\"",
-		left ? percent(page, left) : 0.0, depth * ROW, width, ROW_FILL);
-	fprintf(out, " data-x=\"%" PRIu64 "\" data-n=\"%" PRIu64 "\">", left, node->total);
-	make_label(page, node);
-	put_title(page, node, &c);
-	fputs("<rect width=\"100%\" height=\"100%\"/>", out);
-	chars = pixels > 6 ? (size_t)((pixels - 6) / CHAR_WIDTH) : 0;
-	if (chars >= LABEL_MIN) {
-		shorten(page, chars);
-		fputs("<text x=\"3\" y=\"12\">", out);
-		put_xml(page, buf_text(&page->raw));
-		fputs("</text>", out);
-	}
-	fputs("</svg>\n", out);
-}
-
-static void put_frames(struct page *page)
-{
-	const struct report_node *node = page->compare.root;
-	uint32_t depth = 0;
-	bool drawn;
-
-	fprintf(page->out, "<svg id=\"frames\" role=\"tree\" aria-label=\"Frames, callers above\"");
-	fprintf(page->out, " x=\"%d\" y=\"%d\" width=\"%d\" height=\"%" PRIu64 "\">\n", MARGIN,
-		page->y, WIDTH - 2 * MARGIN, (uint64_t)page->levels * ROW);
-	for (; node; node = walk_next(node, drawn, &depth)) {
-		drawn = is_drawn(page, node);
-		if (!drawn)
-			continue;
-		put_frame(page, node, depth);
-		page->left[depth + 1] = page->left[depth];
-		page->left[depth] += node->total;
-	}
-	fputs("</svg>\n", page->out);
-}
-
-static void put_line_as(struct page *page, const char *class, const char *text)
-{
-	fprintf(page->out, "<text class=\"%s\" x=\"%d\" y=\"%d\">", class, MARGIN, page->y);
-	put_xml(page, text);
-	fputs("</text>\n", page->out);
-	page->y += LINE;
-}
-
-static void put_line(struct page *page, const char *text)
-{
-	put_line_as(page, "line", text);
-}
+static const struct page_look look = { frame_class, frame_details };
 
 /* What the recordings leave out, losses first, and what this picture does. */
-static void put_remarks(struct page *page)
+static void put_remarks(struct diff *d)
 {
-	const struct report_remark *remark;
-	const struct report *report;
-	struct buf text;
-	int turn, side;
-	uint32_t i;
+	static const char *const prefixes[] = { "A: ", "B: " };
+	struct page *page = &d->page;
+	int turn;
 
-	buf_init(&text, TEXT_MAX_BYTES);
-	for (turn = 0; turn < 4; turn++) {
-		side = turn & 1;
-		report = page->compare.report[side];
-		for (i = 0; i < report->remark_cnt; i++) {
-			remark = &report->remarks[i];
-			if (!remark->count || remark->is_loss != (turn < 2))
-				continue;
-			buf_clear(&text);
-			buf_fmt(&text, "%c: %s %s", 'A' + side,
-				amount_bare(REPORT_SAMPLES, remark->count).text, remark->text);
-			put_line_as(page, remark->is_loss ? "line loss" : "line", buf_text(&text));
-		}
-	}
-	if (page->undrawn) {
-		buf_clear(&text);
-		buf_fmt(&text, "%.2f %% in frames narrower than %g %%: not drawn",
-			percent(page, page->undrawn), 100.0 / FINEST);
-		put_line(page, buf_text(&text));
-	}
-	buf_done(&text);
+	for (turn = 0; turn < 4; turn++)
+		page_remarks(page, d->compare.report[turn & 1], turn < 2, prefixes[turn & 1]);
+	if (!page->undrawn)
+		return;
+	page_open(page, "line");
+	fprintf(page->out, "%.2f %% in frames narrower than %g %%: not drawn",
+		page_percent(page, page->undrawn), page_finest());
+	page_close(page);
 }
 
 /* The root <svg> comes first and says how high all will be. */
-static int header_lines(const struct page *page)
+static int header_lines(const struct diff *d)
 {
-	int lines = HEADER_LINES + (page->undrawn != 0), side;
+	int lines = HEADER_LINES + (d->page.undrawn != 0), side;
 	const struct report *report;
 	uint32_t i;
 
 	for (side = 0; side < 2; side++) {
-		report = page->compare.report[side];
+		report = d->compare.report[side];
 		for (i = 0; i < report->remark_cnt; i++)
 			lines += report->remarks[i].count != 0;
 	}
 	return lines;
 }
 
-static void put_side(struct page *page, int side)
+static void put_side(struct diff *d, int side)
 {
-	const struct report *report = page->compare.report[side];
+	const struct report *report = d->compare.report[side];
 	struct buf text;
 
 	buf_init(&text, TEXT_MAX_BYTES);
-	buf_fmt(&text, "%c: %s \xc2\xb7 %s \xc2\xb7 %.1f s \xc2\xb7 %s", 'A' + side,
-		page->names[side], report->mode, (double)report->duration_ns / 1e9,
+	buf_fmt(&text, "%c: %s \xc2\xb7 %s \xc2\xb7 %.1f s \xc2\xb7 %s", 'A' + side, d->names[side],
+		report->mode, (double)report->duration_ns / 1e9,
 		amount_of(report->unit, report->samples).text);
 	if (report->target_cnt)
 		buf_fmt(&text, " \xc2\xb7 %s \xc2\xb7 %s", report->targets[0].python,
 			report->targets[0].command);
-	put_line(page, buf_text(&text));
+	page_line(&d->page, buf_text(&text));
 	buf_done(&text);
 }
 
@@ -300,67 +138,40 @@ static void put_legend(struct page *page)
 		       { "d0", "no change, or no more than chance", 410 } };
 	size_t i;
 
-	fputs("<g id=\"legend\">", page->out);
-	for (i = 0; i < sizeof(legend) / sizeof(legend[0]); i++) {
-		fprintf(page->out, "<g class=\"%s\"><rect x=\"%d\" y=\"%d\" width=\"12\"",
-			legend[i].class, MARGIN + legend[i].x, page->y - 7);
-		fprintf(page->out, " height=\"12\" rx=\"2\"/></g><text x=\"%d\" y=\"%d\">%s</text>",
-			MARGIN + legend[i].x + 17, page->y + 3, legend[i].text);
-	}
-	fputs("</g>\n", page->out);
-	page->y += LINE;
+	page_legend_open(page);
+	for (i = 0; i < sizeof(legend) / sizeof(legend[0]); i++)
+		page_legend(page, legend[i].class, PAGE_MARGIN + legend[i].x, legend[i].text);
+	page_legend_close(page);
 }
 
-static void put_page(struct page *page)
+static void put_page(struct diff *d)
 {
-	uint64_t height = 42 + (uint64_t)header_lines(page) * LINE + BAR +
-			  (uint64_t)page->levels * ROW + MARGIN;
-	FILE *out = page->out;
+	static const char name[] = "uncoil: differential flame graph";
+	struct page *page = &d->page;
 
-	fprintf(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
-	fprintf(out, "<svg xmlns=\"http://www.w3.org/2000/svg\" id=\"uncoil\" width=\"%d\"", WIDTH);
-	fprintf(out, " height=\"%" PRIu64 "\" viewBox=\"0 0 %d %" PRIu64 "\">\n", height, WIDTH,
-		height);
-	fprintf(out,
-		"<title>uncoil: differential flame graph</title>\n<style><![CDATA[\n%s%s]]>"
-		"</style>\n",
-		flame_css, diff_css);
-	fputs("<rect id=\"paper\" width=\"100%\" height=\"100%\"/>\n", out);
-	page->y = 26;
-	fprintf(out, "<text class=\"head\" x=\"%d\" y=\"%d\">", MARGIN, page->y);
-	fputs("uncoil: differential flame graph</text>\n", out);
-	page->y += 20;
-	put_side(page, 0);
-	put_side(page, 1);
-	put_line(page, "A frame is as wide as the mean of its shares in A and in B.");
-	put_line(page, page->compare.is_tested
-			       ? "Intervals in a frame's details hold with 95 % for all frames "
-				 "together, for independent samples."
-			       : "Measured times: no test says which changes are chance.");
-	put_remarks(page);
+	page_begin(page, header_lines(d), 0, name, name, diff_css);
+	put_side(d, 0);
+	put_side(d, 1);
+	page_line(page, "A frame is as wide as the mean of its shares in A and in B.");
+	page_line(page, d->compare.is_tested
+				? "Intervals in a frame's details hold with 95 % for all frames "
+				  "together, for independent samples."
+				: "Measured times: no test says which changes are chance.");
+	put_remarks(d);
 	put_legend(page);
-	fprintf(out, "<g id=\"bar\" data-y=\"%d\" data-height=\"%d\">", page->y - 6, BAR - 4);
-	fprintf(out, "<text class=\"line\" x=\"%d\" y=\"%d\">", MARGIN, page->y + 20);
-	fputs("Open this file in a web browser to zoom, to search and to see details.", out);
-	fputs("</text></g>\n", out);
-	page->y += BAR - 4;
-	put_frames(page);
-	fprintf(out, "<script><![CDATA[\n%s]]></script>\n</svg>\n", flame_js);
+	page_frames(page, &look, d);
+	page_end(page);
 }
 
 int flame_diff_write(const struct compare *compare, const char *const names[2], FILE *out)
 {
-	struct page page = { .compare = *compare, .names = names, .out = out };
+	struct diff d = { .compare = *compare, .names = names };
 
-	buf_init(&page.raw, TEXT_MAX_BYTES);
-	buf_init(&page.text, TEXT_MAX_BYTES);
-	page.err = measure(&page);
-	if (!page.err)
-		put_page(&page);
-	if (!page.err && ferror(out))
-		page.err = -EIO;
-	free(page.left);
-	buf_done(&page.raw);
-	buf_done(&page.text);
-	return page.err;
+	/* its numbers are parts of the whole, whatever was recorded */
+	if (!page_init(&d.page, compare->root, REPORT_SAMPLES, out)) {
+		if (compare->is_tested)
+			d.compare.z = change_z(COMPARE_LEVEL / d.page.drawn);
+		put_page(&d);
+	}
+	return page_done(&d.page);
 }
