@@ -162,10 +162,10 @@ def section_attach(report, size):
     found = whole.attach(size["attach"], say)
     report.row("ms", "median", found["ms"], "ms", 1)
     report.row("p99", "99th percentile", found["p99"], "ms", 1)
-    seen = found["ms"][0] + whole.POLL_MS
-    report.target("first stack is seen by user space within 100 ms of exec (median)", seen <= 100,
-                  f"{found['ms'][0]:.1f} ms until it was taken + at most {whole.POLL_MS} ms until uncoil"
-                  f" looks = {seen:.1f} ms")
+    # the first tick of a thread wakes uncoil as it ends (bpf/count.bpf.h, thread_tell)
+    report.target("first stack within 100 ms of exec (median), 250 ms (99th percentile)",
+                  found["ms"][0] <= 100 and found["p99"] <= 250,
+                  f"{found['ms'][0]:.1f} ms, {found['p99']:.1f} ms")
 
 
 def section_memory(report, size):

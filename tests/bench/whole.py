@@ -13,8 +13,6 @@ from pathlib import Path
 
 from rig import ROOT, SHM, UNCOIL, Target, Uncoil, cpu_ns, first_stack_ns, interval, percentile
 
-POLL_MS = 100  # user/cmd/budget.c: at first, uncoil looks into the ring at least this often
-
 
 def attach_once(target):
     """ms from just before fork and exec of uncoil to the tick that took the first stack with frames
@@ -30,7 +28,7 @@ def attach_once(target):
 
 
 def attach(runs, say):
-    """Section 4. User space sees that stack at its next look into the ring: at most POLL_MS later."""
+    """Section 4. User space is woken as that tick ends."""
     found = []
     # nice 0: uncoil is not pinned here, and a favoured target would take its CPU where others are busy
     with Target("busy", nice=0) as target:
