@@ -147,7 +147,7 @@ vm: uncoil ## try ./uncoil on Debian's kernels from 5.10 to 7.3 under QEMU (scri
 	$(Q)scripts/vm
 bench: uncoil ## measure costs against the bare timer and Austin; root
 	$(Q)scripts/bench
-accuracy: uncoil ## are stacks and shares true? every Python, 20 minutes; root; QUICK=1: one; ONLY=3.12.1,tasks
+accuracy: uncoil ## are stacks and shares true? every Python, 40 minutes; root; QUICK=1: a minute; ONLY=3.12.1,tasks
 	$(Q)PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 tests/accuracy/accuracy.py $(if $(QUICK),--quick) \
 		$(if $(ONLY),--only $(ONLY))
 
