@@ -50,7 +50,7 @@ uncoil: $(USER_OBJ)
 	$(Q)$(CC) $(CFLAGS) $(LINK) -o $@ $^ $(LIBS)
 
 # --- kernel side: several *.bpf.c, linked into one object, one skeleton; and once more for kernels
-# without bpf_loop(), as bytes for the same skeleton (user/probe/sampler.c)
+# without bpf_loop(), as bytes for the same skeleton (user/probe/programs.c)
 BPF_CC = $(CLANG) -g -gno-column-info -gno-inline-line-tables -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) $(BPF_DEFS) -Wall -Wextra \
 	-Wno-unused-parameter -Ibpf -Ivmlinux/$(ARCH) -idirafter /usr/include/$(MULTIARCH) -MMD -MP
 $(O)/bpf/%.bpf.o: bpf/%.bpf.c

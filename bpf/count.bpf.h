@@ -250,7 +250,8 @@ static __always_inline void stack_drop(__u64 count, enum stat_id stat)
 	}
 }
 
-/* Adds `count` to the stack in s under its thread, in `counts`, which is the table `table`; ships what user space has not seen. Returns
+/* Adds `count` to the stack in s under its thread, in `counts`, which is the table `table`; ships what
+ * user space has not seen. Returns
  * 0, or not 0: it is not in the table (counted), or not all of it is shipped yet. */
 static __always_inline int stack_count_in(struct scratch *s, void *counts, __u32 table, __u64 count)
 {

@@ -8,7 +8,7 @@
 
 	const SVG = 'http://www.w3.org/2000/svg';
 	const HTML = 'http://www.w3.org/1999/xhtml';
-	/* as in flame.c */
+	/* as in page.c */
 	const MARGIN = 10;
 	const LABEL_MIN = 3;
 	const NARROW = 4;
