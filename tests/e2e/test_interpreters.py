@@ -70,7 +70,8 @@ def test_embedded_in_a_program(host, folder, kind):
                     folder / "x.folded")
     assert result.code == 0, result.err
     seen = stacks(folder / "x.folded")
-    assert [f.name for f in seen[0][0]][:2] == ["spin", "spin_once"]
+    # the rest is spin() between two calls
+    assert [f.name for f in max(seen, key=lambda each: each[1])[0]][:2] == ["spin", "spin_once"]
     assert seen.count("spin_once") > .9 * seen.total > 5
 
 
