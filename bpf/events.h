@@ -26,7 +26,10 @@
 	X(TIMES, ev_times)   \
 	X(TICK, ev_tick)     \
 	X(WAIT, ev_wait)     \
-	X(TASK, ev_task)
+	X(TASK, ev_task)     \
+	X(FUNC, ev_func)     \
+	X(CALL, ev_call)     \
+	X(RAISE, ev_raise)
 
 enum ev_kind {
 	EV_NONE,
@@ -269,5 +272,82 @@ struct ev_task {
 	__u8 name[EV_TASK_NAME_MAX]; /* only name_len are submitted */
 };
 _Static_assert(sizeof(struct ev_task) == 48 + EV_TASK_NAME_MAX, "wire");
+
+/* What co_flags says of a code object's calls (CPython Include/cpython/code.h). */
+enum ev_func_kind {
+	EV_FUNC_PLAIN,
+	EV_FUNC_GENERATOR, /* CO_GENERATOR, CO_ITERABLE_COROUTINE */
+	EV_FUNC_COROUTINE, /* CO_COROUTINE */
+	EV_FUNC_ASYNC_GEN, /* CO_ASYNC_GENERATOR */
+	EV_FUNC_KIND_MAX
+};
+
+/* EV_FUNC: a function that trace sees begin for the first time. Its number names it in EV_CALL and
+ * EV_RAISE, and is `check` in the EV_CODE that follows: a code object at a reused address is another
+ * function. */
+struct ev_func {
+	struct ev_hdr hdr;
+	__u64 code;    /* address of the code object */
+	__u64 globals; /* address of the dict of its module's names; 0: not known */
+	__u32 func;    /* its number, from 1, unique in a recording */
+	__u32 kind;    /* enum ev_func_kind */
+};
+_Static_assert(sizeof(struct ev_func) == 56, "wire");
+
+/* How an activation began, and how it ended: two numbers and two bits. An activation is one run of a
+ * function from a begin to an end; that of a generator or coroutine has as many as it is resumed. */
+enum ev_call_began {
+	EV_BEGAN_CALL,
+	EV_BEGAN_RESUME, /* a generator or coroutine goes on, */
+	EV_BEGAN_THROW,  /* by throw(), close(), or because it is freed */
+	EV_BEGAN_BEFORE, /* it was open when it was first looked at: start_ns is that moment */
+	EV_BEGAN_MAX
+};
+
+enum ev_call_ended {
+	EV_ENDED_RETURN,
+	EV_ENDED_YIELD,  /* it suspends, by yield or by await */
+	EV_ENDED_RAISE,  /* an exception left it */
+	EV_ENDED_OPEN,   /* it had not ended when the trace, or this window of it, did */
+	EV_ENDED_UNSEEN, /* it has ended, and nobody saw how and when: not after this */
+	EV_ENDED_MAX
+};
+
+#define EV_CALL_BEGAN(flags)        ((flags)&7)
+#define EV_CALL_ENDED(flags)        ((flags) >> 3 & 7)
+#define EV_CALL_FLAGS(began, ended) ((began) | (ended) << 3)
+enum ev_call_flag {
+	EV_CALL_LATE =
+		1 << 6, /* the end was noticed at the next event of its thread, not at once */
+	EV_CALL_PARKED = 1 << 7, /* its thread ran another greenlet meanwhile */
+	EV_CALL_ALL = (1 << 8) - 1,
+};
+
+/* EV_CALL: one activation that is over (hdr.ts_ns). Callees come before their callers. */
+struct ev_call {
+	struct ev_hdr hdr;
+	__u64 start_ns; /* CLOCK_MONOTONIC */
+	__u64 frame;    /* address of its frame: a generator's stays the same from its first
+			 * activation to its last */
+	__u64 child_ns; /* of its time, what was in functions that it called and that are traced */
+	__u32 func;     /* EV_FUNC's number */
+	__u32 depth;    /* traced activations below it on its stack */
+	__u32 flags;    /* EV_CALL_FLAGS, enum ev_call_flag */
+	__u32 lasti;    /* where its caller stood at the call (struct py_frame); EV_LASTI_NONE */
+};
+_Static_assert(sizeof(struct ev_call) == 72, "wire");
+
+#define EV_TYPE_NAME_MAX 128
+
+/* EV_RAISE: an exception arises in this activation, or passes into it from one that it called. */
+struct ev_raise {
+	struct ev_hdr hdr;
+	__u64 frame; /* address */
+	__u64 type;  /* address of the exception's type */
+	__u32 func;  /* 0: of a function that is not traced */
+	__u32 name_len;
+	__u8 name[EV_TYPE_NAME_MAX]; /* tp_name, raw: only name_len are submitted */
+};
+_Static_assert(sizeof(struct ev_raise) == 56 + EV_TYPE_NAME_MAX, "wire");
 
 #endif /* UNCOIL_EVENTS_H */

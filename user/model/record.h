@@ -17,6 +17,7 @@
 
 #include "python/code.h"
 #include "shared.h"
+#include "trace.h"
 
 #define RECORD_FORMAT 2 /* raised when a record changes its meaning */
 
@@ -37,6 +38,11 @@ enum record_type {
 	RECORD_OVERHEAD,     /* struct record_overhead: once at most, behind all that was counted */
 	RECORD_ASYNC,        /* nothing: stacks say which asyncio task they are of. Behind META */
 	RECORD_TASKS,        /* struct record_tasks: from here on, of this image */
+	RECORD_TRACE,        /* struct record_trace: calls, not samples. Behind META */
+	RECORD_MODULE,       /* struct record_module, string: the module of a function */
+	RECORD_SUMS,         /* struct record_sum []: once, at the end */
+	RECORD_EDGES,        /* struct record_edge []: likewise, if callers were asked for */
+	RECORD_TRACE_STATS,  /* struct record_trace_stats: once, instead of STATS */
 	RECORD_MAX
 };
 
@@ -49,7 +55,8 @@ enum record_mode {
 	RECORD_WALL,   /* those, and its waits */
 	RECORD_OFFCPU, /* its waits */
 	RECORD_GIL,    /* samples while it is on the CPU and holds the GIL */
-	RECORD_MODE_MAX
+	RECORD_MODE_MAX,
+	RECORD_CALLS = RECORD_MODE_MAX, /* trace: its calls, no samples; not a profile's */
 };
 
 /* Are waits recorded, and with them what each thread's time went to? */
@@ -130,6 +137,43 @@ struct record_tasks {
 	uint32_t image;
 	uint32_t flags;   /* enum record_tasks_flag */
 	uint64_t told_ns; /* CLOCK_MONOTONIC */
+};
+
+/* What was traced. */
+struct record_trace {
+	uint32_t flags; /* enum record_trace_flag */
+	uint32_t depth; /* 0: all */
+	uint64_t min_ns;
+};
+
+enum record_trace_flag {
+	RECORD_TRACE_EVENTS = 1 << 0, /* each call is told (EV_CALL); else only sums */
+	RECORD_TRACE_EDGES = 1 << 1,  /* RECORD_EDGES will come */
+};
+
+/* Where a function is defined: its globals' __name__. */
+struct record_module {
+	uint32_t image;
+	uint32_t func; /* EV_FUNC's number */
+};
+
+struct record_sum {
+	uint32_t func, pad;
+	struct trace_func sum;
+};
+
+struct record_edge {
+	struct trace_edge_key key;
+	struct trace_edge sum;
+};
+
+struct record_trace_stats {
+	uint64_t duration_ns;
+	uint64_t traced_ns; /* of it, what was traced: the rest is pauses (--max-overhead) */
+	uint64_t begin_ns;  /* what a begin's and an end's hit took the target on average here, */
+	uint64_t end_ns;    /* and 0: not known */
+	uint64_t inside_ns; /* of a call's two hits, what falls between its two times */
+	uint64_t stat[TRACE_STAT_MAX];
 };
 
 struct record_stats {

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * Control of the kernel side of `trace` (trace.bpf.c), an object of its own: what user space tells it
+ * of a process, and what it keeps of threads, activations and functions.
+ */
+#ifndef UNCOIL_TRACE_H
+#define UNCOIL_TRACE_H
+
+#include <linux/types.h>
+
+#include "events.h"
+
+#define TRACE_PROCS_MAX   256
+#define TRACE_SITES_MAX   40 /* SITES_MAX */
+#define TRACE_THREADS_MAX 4096
+#define TRACE_FUNCS_MAX   16384
+#define TRACE_CHUNKS      8192 /* by default: 262,144 activations that are open at once */
+#define TRACE_FRAME_READ  128  /* bytes of a frame that are read at once; offsets are below */
+
+/* One process's Python, as far as calls go. Offsets in bytes. */
+struct trace_cfg {
+	__u64 runtime;
+	__u32 flags;                     /* enum trace_cfg_flag */
+	__u32 runtime_tstate_current;    /* before 3.12: the thread state that runs; 0 = */
+	__u32 runtime_interpreters_head; /* look for it */
+	__u32 interp_next;
+	__u32 interp_threads_head;
+	__u32 tstate_next;
+	__u32 tstate_thread_id;
+	__u32 tstate_frame; /* current frame, or the cframe */
+	__u32 cframe_current_frame;
+	__u32 tstate_exception; /* current_exception (3.12+), curexc_type */
+	__u32 tstate_chunk; /* datastack_chunk; datastack_top and datastack_limit follow (3.11+) */
+	__u32 frame_read;   /* bytes to read: covers all frame_* below */
+	__u32 frame_previous;
+	__u32 frame_code;
+	__u32 frame_code_tags;
+	__u32 frame_globals;
+	__u32 frame_instr;
+	__u32 frame_state;     /* before 3.11: f_stacktop (3.8, 3.9), f_state (3.10) */
+	__u32 frame_suspended; /* 3.10: the byte that says so; 0 = f_stacktop is not NULL */
+	__u32 frame_object;    /* PyFrameObject.f_frame (3.11+), 0 = it is the frame itself */
+	__u32 object_type;
+	__u32 type_name;
+	__u32 code_read;
+	__u32 code_flags;
+	__u32 code_filename;
+	__u32 code_name;
+	__u32 code_qualname;
+	__u32 code_linetable;
+	__u32 code_start;
+	__u32 str_length;
+	__u32 str_state;
+	__u32 str_kind_shift;
+	__u32 str_data_max;
+	__u32 bytes_size;
+	__u32 bytes_data;
+};
+
+enum trace_cfg_flag {
+	TRACE_CFRAME = 1 << 0,       /* tstate_frame is a _PyCFrame * (3.11, 3.12) */
+	TRACE_INSTR_IS_PTR = 1 << 1, /* frame_instr is an address (3.11+) */
+	TRACE_SEES_RAISE = 1 << 2,   /* each end is hit, also that by an exception */
+	TRACE_EXC_IS_TYPE = 1 << 3,  /* tstate_exception is the type (before 3.12) */
+	TRACE_RESUME_7 = 1 << 4,     /* RESUME's argument is & 7, and 4 is no begin (3.15) */
+	TRACE_FILTERED = 1 << 5,     /* --match: not every function is followed */
+};
+
+/* Where a site keeps its frame: a register that was seen to hold it each time. */
+struct trace_hint {
+	__u32 regs; /* bit n: register n of reg_get() may be it */
+	__u32 seen; /* how often that was found true */
+};
+#define TRACE_HINT_SEEN 32 /* so often, and it is believed; and checked at each use */
+
+struct trace_proc {
+	__u32 image; /* 0: not used */
+	__u32 pad;
+	struct trace_cfg cfg;
+	struct trace_hint hints[TRACE_SITES_MAX];
+};
+
+/* What user space decides of a function (--match), as soon as it knows its name. */
+enum trace_func_state {
+	TRACE_FUNC_NEW, /* not decided: traced, and user space leaves it out if need be */
+	TRACE_FUNC_TAKEN,
+	TRACE_FUNC_LEFT, /* not traced */
+};
+
+#define TRACE_HIST 160 /* fourths of a power of two, from 2^4 ns */
+
+/* funcs map: one function, and the sums of its activations. The first four numbers make `kinds`. */
+struct trace_func {
+	__u64 code;
+	__u32 image;
+	__u32 kind;                /* enum ev_func_kind */
+	__u32 state;               /* enum trace_func_state; user space */
+	__u32 told;                /* EV_CODE was sent */
+	__u64 began[EV_BEGAN_MAX]; /* activations by how they began, */
+	__u64 ended[EV_ENDED_MAX]; /* and by how they ended */
+	__u64 self_ns;
+	__u64 total_ns; /* without those within another activation of the same function */
+	__u64 max_ns;
+	__u64 primitive; /* how many of them are not within another one */
+	__u64 kids;      /* activations that it called, */
+	__u64 below;     /* and those, and all that they called: of all in total_ns */
+	__u32 hist[TRACE_HIST];
+};
+
+/* How many of one function's activations another one called. */
+struct trace_edge_key {
+	__u32 caller; /* func; 0 = the first on its stack */
+	__u32 callee;
+};
+
+struct trace_edge {
+	__u64 calls;     /* begins that are calls */
+	__u64 primitive; /* not within another activation of the callee */
+	__u64 self_ns;
+	__u64 total_ns;
+	__u64 below;
+};
+
+/* One activation that is open. */
+struct trace_call {
+	__u64 frame;
+	__u64 previous; /* the frame before it, when it began */
+	__u64 start_ns;
+	__u64 child_ns;
+	__u64 type; /* of the exception that was last seen in it; 0 = none */
+	__u32 func;
+	__u32 flags; /* EV_CALL_FLAGS; TRACE_CALL_* */
+	__u32 kids;
+	__u32 below;
+	__u32 lasti;
+	__u32 pad;
+};
+_Static_assert(sizeof(struct trace_call) == 64, "one line of the cache");
+
+enum trace_call_flag {
+	TRACE_CALL_RAISED = 1 << 16, /* an exception was seen in it, or may be back in it */
+	TRACE_CALL_INNER = 1 << 17,  /* within another activation of the same function */
+};
+
+/* A stack of open activations is a chain of these. */
+#define TRACE_CHUNK_CALLS 32
+struct trace_chunk {
+	__u32 below; /* the chunk before it; 0 = none */
+	__u32 pad[15];
+	struct trace_call calls[TRACE_CHUNK_CALLS];
+};
+
+/* A stack: its last chunk, and how many it holds. Chunk n is element n - 1. */
+struct trace_stack {
+	__u32 chunk; /* 0 = none */
+	__u32 used;  /* in that chunk */
+	__u32 depth; /* in all */
+	__u32 pad;
+	__u64 parked_ns; /* of one that is parked: since when */
+};
+
+#define TRACE_ACTIVE 256 /* counters of a thread's open activations by function */
+struct trace_thread {
+	__u32 tid; /* 0: this slot is free */
+	__u32 tgid;
+	__u32 proc; /* its index */
+	__u32 serial;
+	__u64 tstate; /* 0 = not known */
+	__u64 thread_id;
+	__u64 since_ns; /* when it was first seen */
+	struct trace_stack stack;
+	__u16 active[TRACE_ACTIVE];
+};
+
+/* parked map: the stack of a greenlet that does not run, by the frame on top of it. */
+struct trace_parked_key {
+	__u64 frame;
+	__u32 image;
+	__u32 pad;
+};
+
+#define TRACE_STATS(X)                                                              \
+	X(BEGINS, "begins seen")                                                    \
+	X(ENDS, "ends seen")                                                        \
+	X(TWICE, "begins hit twice, counted once")                                  \
+	X(UNBEGUN, "ends of frames that never began: the interpreter's own")        \
+	X(SLOW, "hits whose frame was looked up in the thread state")               \
+	X(HINT_WRONG, "hits where a register did not hold the frame")               \
+	X(PARKED, "switches of greenlets")                                          \
+	X(SHORT, "calls shorter than asked for, filtered")                          \
+	X(DROP_CALLS, "calls lost: the ring buffer was full")                       \
+	X(DROP_RAISES, "exceptions lost: the ring buffer was full")                 \
+	X(DROP_FUNCS, "calls lost: the table of functions was full")                \
+	X(DROP_THREADS, "hits lost: the table of threads was full")                 \
+	X(DROP_CHUNKS, "calls lost: too many were open at once")                    \
+	X(DROP_TSTATE, "hits lost: the thread state was not found")                 \
+	X(DROP_READ, "hits lost: a frame could not be read")                        \
+	X(DROP_EDGES, "calls whose caller was lost: the table of callers was full") \
+	X(DROP_PARKED, "calls lost: too many greenlets were switched away")
+
+enum trace_stat {
+#define X(name, text) TRACE_STAT_##name,
+	TRACE_STATS(X)
+#undef X
+		TRACE_STAT_MAX,
+	TRACE_STAT_DROP_FIRST = TRACE_STAT_DROP_CALLS,
+};
+
+#endif
