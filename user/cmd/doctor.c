@@ -280,7 +280,7 @@ static void python(struct doctor *d, pid_t pid)
 	printf("    %-26s %#" PRIx64 "\n    %-26s %#" PRIx64 "\n", "_PyRuntime at", found.runtime,
 	       "PyCode_Type at", found.code_type);
 	layout_rows(&layout);
-	plan_print(pid, &found);
+	plan_print(pid, &found, &layout);
 }
 
 static void process(struct doctor *d, pid_t pid)

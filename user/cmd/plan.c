@@ -19,6 +19,7 @@
 
 #include "base/err.h"
 #include "python/find.h"
+#include "python/layout.h"
 #include "python/sites.h"
 
 static void row(const char *name, const char *text)
@@ -134,13 +135,13 @@ static void safety(pid_t pid, const struct sites *sites)
 		       state.shared);
 }
 
-void plan_print(pid_t pid, const struct py_found *found)
+void plan_print(pid_t pid, const struct py_found *found, const struct py_layout *layout)
 {
 	struct sites sites;
 	struct err err = {};
 	int i;
 
-	if (sites_find_process(pid, found, &sites, &err)) {
+	if (sites_find_process(pid, found, layout->abi.live.type_dealloc, &sites, &err)) {
 		printf("\n  Exact calls: none, sampling only: %s\n", err.msg);
 		return;
 	}

@@ -6,7 +6,8 @@
 #include <sys/types.h>
 
 struct py_found;
+struct py_layout;
 
-void plan_print(pid_t pid, const struct py_found *found);
+void plan_print(pid_t pid, const struct py_found *found, const struct py_layout *layout);
 
 #endif
