@@ -399,6 +399,26 @@ static void outputs_decide_what_is_traced(void **state)
 	assert_false(trace_format_is_sums(FORMAT_RAW) || trace_format_is_timeline(FORMAT_RAW));
 }
 
+static void patterns_that_nothing_fits_are_told(void **state)
+{
+	char *text = NULL;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+
+	assert_non_null(out);
+	good(&o, "-p 1 --match shop:f --match shop --match !a\x1b* --match b:\x1b --match !g");
+	assert_true(match_takes(&o.match, "shop", "f"));
+	assert_false(match_takes(&o.match, "shop", "g"));
+	options_trace_unmatched(&o, out);
+	fclose(out);
+	assert_string_equal(text, "no function matches 'shop' (if that is a module: 'shop:*')\n"
+				  "no function matches '!a\\x1b*' (if that is a module: "
+				  "'!a\\x1b*:*')\n"
+				  "no function matches 'b:\\x1b'\n");
+	free(text);
+	options_trace_done(&o);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -410,6 +430,7 @@ int main(void)
 		cmocka_unit_test(all_that_can_be_said),
 		cmocka_unit_test(times),
 		cmocka_unit_test(outputs_decide_what_is_traced),
+		cmocka_unit_test(patterns_that_nothing_fits_are_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

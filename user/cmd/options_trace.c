@@ -413,6 +413,27 @@ int options_trace(struct trace_options *o, int argc, char **argv)
 	return code ? code : needs_decide(o, &parsed);
 }
 
+void options_trace_unmatched(const struct trace_options *o, FILE *out)
+{
+	const struct match_pattern *p;
+	uint32_t i;
+
+	for (i = 0; i < o->match.cnt; i++) {
+		p = &o->match.patterns[i];
+		if (p->fitted)
+			continue;
+		fputs("no function matches '", out);
+		cmd_show(out, p->text);
+		if (!p->module) {
+			/* who wrote a module's name gets what he asked for, which is not what he meant */
+			fputs("' (if that is a module: '", out);
+			cmd_show(out, p->text);
+			fputs(":*'", out);
+		}
+		fputs(p->module ? "'\n" : ")\n", out);
+	}
+}
+
 void options_trace_done(struct trace_options *o)
 {
 	match_done(&o->match);

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/types.h>
 
 #include "cmd/options.h"
@@ -59,6 +60,9 @@ struct trace_options {
  */
 int options_trace(struct trace_options *o, int argc, char **argv);
 void options_trace_done(struct trace_options *o);
+
+/* Says which --match no function fitted of all that match_takes() was asked about, a line each. */
+void options_trace_unmatched(const struct trace_options *o, FILE *out);
 
 /* "perfetto". */
 const char *trace_format_name(enum trace_format format);
