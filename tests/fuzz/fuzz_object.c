@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* str objects from any bytes; dicts, attributes and thread names over a memory of any bytes. */
+/* str objects from any bytes; dicts, attributes, thread and module names over a memory of any bytes. */
 #include "base/buf.h"
 #include "fuzz_mem.h"
+#include "python/module_name.h"
 #include "python/object.h"
 #include "python/threads.h"
 
@@ -34,6 +35,28 @@ static void fuzz_str(const struct py_abi *abi, const uint8_t *data, size_t size)
 	buf_done(&out);
 }
 
+static void fuzz_module(struct fuzz_mem *m, const struct py_abi *abi, uint64_t addr)
+{
+	struct module_key key = { 0 };
+	struct mem_limited mem;
+	struct buf out;
+	int i;
+
+	/* as the first, and with a key that is believed if one is there */
+	for (i = 0; i < 3; i++) {
+		buf_init(&out, 1024);
+		m->total = 0;
+		/* its own bounds are larger than a fuzzer's patience */
+		mem_limited_init(&mem, &m->mem, 8192);
+		if (module_name(&mem.mem, abi, &key, addr, &out) == 0 && out.len > MODULE_NAME_MAX)
+			abort();
+		fuzz_check_text(buf_text(&out), out.len);
+		buf_done(&out);
+		if (i == 1 && !key.addr)
+			key = (struct module_key){ addr, (uint64_t)-1 };
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct fuzz_mem m = { { fuzz_read } };
@@ -53,6 +76,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	object_dict_each(&m.mem, &abi, addr, ENTRIES_MAX, count, &cnt);
 	m.total = 0;
 	object_attr(&m.mem, &abi, addr, "_name", &value);
+	fuzz_module(&m, &abi, addr);
 	m.total = 0;
 	buf_init(&out, 1024);
 	/* offsets of the interpreter's struct reach further than an input does */

@@ -136,6 +136,54 @@ def tell_attrs():
         fact("attr", id(o), 0 if value is None else id(value), type(o).__name__ + "/" + how)
 
 
+def tell_module(d):
+    keep.append(d)
+    name = d.get("__name__")
+    if isinstance(name, str):
+        fact("module", id(d), clean(name).encode()[:512].decode("utf-8", "ignore"))
+    else:
+        fact("module", id(d))
+
+
+def tell_modules():
+    class Namespace:
+        pass
+
+    class Dict(dict):
+        pass
+
+    tell_module(globals())  # the first one teaches the key
+    for name in sorted(sys.modules):
+        tell_module(vars(sys.modules[name]))
+    tell_module({})
+    exec("def f(): pass", {})
+    for cnt in (0, 1, 4, 5, 100, 127, 128, 10000, 140000):
+        names = {"name%d" % i: i for i in range(cnt)}
+        tell_module(dict(names))
+        exec("def f(): pass\n__name__ = 'of %d'" % cnt, names)
+        tell_module(names)
+        tell_module({**names, cnt: None})  # a table of any keys
+        holes = [dict(names) for _ in range(3)]
+        for d in holes:
+            for i in range(0, cnt, 2):
+                del d["name%d" % i]
+        holes[1]["__name__"] = "again"
+        del holes[2]["__name__"]
+        for d in holes:
+            tell_module(d)
+    split = [Namespace(), Namespace()]
+    for o in split:
+        o.x = o.y = 1
+        o.__name__ = "split"
+    del split[1].__name__
+    for o in split:
+        tell_module(vars(o))
+    tell_module({"".join(["__na", "me__"]): "no interned key"})
+    tell_module(Dict(__name__="of a subclass"))
+    for name in ("", "a.b", "m" * 600, "名" * 300, "\0\ud800\U0001f40d", 7, None, b"m"):
+        tell_module({"__builtins__": {}, "__name__": name})
+
+
 def tell_threads():
     ready = threading.Barrier(8)
 
@@ -171,6 +219,7 @@ def main():
     tell_codes()
     tell_attrs()
     tell_dicts()
+    tell_modules()
     tell_threads()
     fact("end")
     sys.stdout.flush()

@@ -25,11 +25,13 @@
 #include "base/buf.h"
 #include "events.h"
 #include "python/mem.h"
+#include "python/module_name.h"
 #include "python/object.h"
 #include "python/table.h"
 #include "python/threads.h"
 
-#define DICT_MAX 65536
+#define DICT_MAX     65536
+#define MODULE_READS 64 /* once the key is known, however large the dict */
 
 struct live {
 	struct mem_process m;
@@ -38,8 +40,9 @@ struct live {
 	int input; /* closing it ends the child */
 	struct py_abi abi;
 	uint64_t interp;
-	struct py_code code;                              /* the last one told */
-	unsigned int codes, lines, dicts, attrs, threads; /* checked */
+	struct module_key key;
+	struct py_code code;                                       /* the last one told */
+	unsigned int codes, lines, dicts, attrs, threads, modules; /* checked */
 };
 
 static void live_start(struct live *l, const char *python)
@@ -197,6 +200,34 @@ static void on_attr(struct live *l, char *args)
 	l->attrs++;
 }
 
+/* Its name follows, if it has one. */
+static void on_module(struct live *l, char *args)
+{
+	uint64_t addr = number(strsep(&args, "\t"));
+	const char *want = args;
+	struct module_key fresh = { 0 };
+	struct mem_limited mem;
+	struct buf name, again;
+	int err, slow;
+
+	buf_init(&name, 1024);
+	buf_init(&again, 1024);
+	mem_limited_init(&mem, &l->m.mem, l->key.addr ? MODULE_READS : UINT64_MAX);
+	err = module_name(&mem.mem, &l->abi, &l->key, addr, &name);
+	if (err != (want ? 0 : -ENOENT) || strcmp(buf_text(&name), want ? want : "") != 0)
+		fail_msg("%s: %d, '%s'", want ? want : "no name", err, buf_text(&name));
+	assert_int_not_equal(l->key.addr, 0);
+	/* and as the first one that is asked about */
+	slow = module_name(&l->m.mem, &l->abi, &fresh, addr, &again);
+	if (slow != -E2BIG) {
+		assert_int_equal(slow, err);
+		assert_string_equal(buf_text(&again), buf_text(&name));
+	}
+	buf_done(&name);
+	buf_done(&again);
+	l->modules++;
+}
+
 static void on_thread(struct live *l, char *args)
 {
 	uint64_t ident = number(strsep(&args, "\t"));
@@ -250,6 +281,8 @@ static void live_check(struct live *l)
 			on_dict(l, line);
 		else if (!strcmp(kind, "attr"))
 			on_attr(l, line);
+		else if (!strcmp(kind, "module"))
+			on_module(l, line);
 		else if (!strcmp(kind, "thread"))
 			on_thread(l, line);
 		else if (!strcmp(kind, "nothread"))
@@ -268,9 +301,11 @@ static void check_python(const char *python)
 	print_message("%s: ", python);
 	live_start(&l, python);
 	live_check(&l);
-	print_message("%u code objects, %u lines, %u dicts, %u attributes, %u threads\n", l.codes,
-		      l.lines, l.dicts, l.attrs, l.threads);
+	print_message("%u code objects, %u lines, %u dicts, %u attributes, %u threads, %u "
+		      "modules\n",
+		      l.codes, l.lines, l.dicts, l.attrs, l.threads, l.modules);
 	assert_true(l.codes > 20 && l.lines > 500 && l.dicts > 5 && l.attrs > 20 && l.threads > 5);
+	assert_true(l.modules > 80);
 	live_stop(&l);
 }
 

@@ -19,6 +19,7 @@
 #include "base/text.h"
 #include "cmd/cmd.h"
 #include "cmd/load.h"
+#include "cmd/option_words.h"
 #include "cmd/options.h"
 #include "cmd/output.h"
 #include "cmd/tell.h"
@@ -279,7 +280,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		d->options.idle = true;
 		return 0;
 	case KEY_THREAD:
-		code = options_only(&d->options, arg, "diff");
+		code = option_thread("diff", arg, d->options.only, &d->options.only_cnt);
 		if (code)
 			exit(code);
 		return 0;
@@ -303,7 +304,7 @@ int cmd_diff(int argc, char **argv)
 		{ "rows", 'n', "ROWS", 0, "At most so many rows of each table; default 25", 0 },
 		{ "all", 'a', 0, 0, "Show changes that may be chance too, marked ~", 0 },
 		{ "idle", 'i', 0, 0, "Waits for work too: event loops, accept", 0 },
-		{ "thread", KEY_THREAD, "NAME", 0, OPTIONS_THREAD_HELP, 0 },
+		{ "thread", KEY_THREAD, "NAME", 0, OPTION_THREAD_HELP, 0 },
 		{ 0 }
 	};
 	static const struct argp argp = { options, parse, "A B", doc, NULL, NULL, NULL };

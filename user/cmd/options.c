@@ -5,19 +5,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "base/buf.h"
 #include "cmd/cmd.h"
+#include "cmd/option_words.h"
 #include "model/overhead.h"
 #include "sink/sink.h"
 
 #define RATE_DEFAULT 99 /* not 100: does not run in step with what happens 100 times a second */
 #define RATE_MAX     20000
 #define RING_DEFAULT (2u << 20)
-#define RING_MIN     65536 /* several of the largest events */
-#define RING_MAX     (256u << 20)
-#define DURATION_MAX (366ull * 86400)
 
 #define OVERHEAD_MAX 100 /* per cent */
 
@@ -57,7 +54,7 @@ enum {
 		  "raw (a journal for `uncoil replay`)",                                                           \
 		  1 },                                                                                             \
 		{ "threads", 't', 0, 0, "Put a frame for the process and the thread at the root", 2 },             \
-		{ "thread", KEY_THREAD, "NAME", 0, OPTIONS_THREAD_HELP, 2 },                                       \
+		{ "thread", KEY_THREAD, "NAME", 0, OPTION_THREAD_HELP, 2 },                                        \
 		{ "function", 'F', 0, 0, "Functions only, no line numbers", 2 },                                   \
 		{ "columns",                                                                                       \
 		  KEY_COLUMNS,                                                                                     \
@@ -107,30 +104,6 @@ static const struct argp_option record_options[] = {
 
 static const struct argp_option replay_options[] = { OUTPUT_OPTIONS, { 0 } };
 
-static const char *command_of(const struct argp_state *state)
-{
-	return state->argv[0] + strlen("uncoil ");
-}
-
-/* The first wrong word ends the parsing, with its own sentence. */
-static int wrong(struct argp_state *state, const char *fmt, const char *arg)
-{
-	char text[512];
-
-	snprintf(text, sizeof(text), fmt, arg);
-	exit(cmd_usage(command_of(state), "%s", text));
-}
-
-int options_only(struct report_options *report, const char *arg, const char *command)
-{
-	if (!*arg)
-		return cmd_usage(command, "--thread takes a thread's name, or its id");
-	if (report->only_cnt == REPORT_ONLY_MAX)
-		return cmd_usage(command, "--thread %s is one too many", arg);
-	report->only[report->only_cnt++] = arg;
-	return 0;
-}
-
 static error_t output_parse(int key, char *arg, struct argp_state *state)
 {
 	struct options *o = state->input;
@@ -139,7 +112,7 @@ static error_t output_parse(int key, char *arg, struct argp_state *state)
 	switch (key) {
 	case 'o':
 		if (o->output_cnt == OUTPUTS_MAX)
-			return wrong(state, "%s is one output too many", arg);
+			return option_wrong(state, "%s is one output too many", arg);
 		o->outputs[o->output_cnt++].path = arg;
 		return 0;
 	case 'f':
@@ -149,7 +122,8 @@ static error_t output_parse(int key, char *arg, struct argp_state *state)
 		o->report.threads = true;
 		return 0;
 	case KEY_THREAD:
-		code = options_only(&o->report, arg, state->argv[0] + strlen("uncoil "));
+		code = option_thread(option_command(state), arg, o->report.only,
+				     &o->report.only_cnt);
 		if (code)
 			exit(code);
 		return 0;
@@ -167,65 +141,6 @@ static error_t output_parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	}
 	return ARGP_ERR_UNKNOWN;
-}
-
-static bool seconds(const char *text, uint64_t *ret_ns)
-{
-	double value;
-	char *end;
-
-	if (text[strspn(text, "0123456789.")])
-		return false; /* no sign, exponent, 0x, inf */
-	value = strtod(text, &end);
-	if (end == text || *end || !(value >= 0.001) || value > DURATION_MAX)
-		return false;
-	*ret_ns = value * 1e9;
-	return true;
-}
-
-/* Per cent, in millionths of the whole: 0, or no less than the smallest that is told from it. */
-static bool percent(const char *text, uint32_t *ret_millionths)
-{
-	double value;
-	char *end;
-
-	/* no sign, no white space, no "nan" */
-	if (*text != '.' && (*text < '0' || *text > '9'))
-		return false;
-	value = strtod(text, &end);
-	if (*end == '%')
-		end++;
-	if (end == text || *end || !(value <= OVERHEAD_MAX) || (value > 0 && value < 0.001))
-		return false;
-	*ret_millionths = value * 10000 + 0.5;
-	return true;
-}
-
-/* A whole number of seconds, or of what its suffix says. */
-static bool span(const char *text, uint64_t *ret_ns)
-{
-	static const struct {
-		char suffix;
-		uint64_t seconds;
-	} units[] = { { 's', 1 }, { 'm', 60 }, { 'h', 3600 } };
-	char digits[24];
-	uint64_t value, unit = 1;
-	size_t len = strlen(text), i;
-
-	for (i = 0; i < sizeof(units) / sizeof(units[0]) && len; i++)
-		if (text[len - 1] == units[i].suffix) {
-			unit = units[i].seconds;
-			len--;
-			break;
-		}
-	if (!len || len >= sizeof(digits))
-		return false;
-	memcpy(digits, text, len);
-	digits[len] = '\0';
-	if (!cmd_number(digits, 1, DURATION_MAX / unit, &value))
-		return false;
-	*ret_ns = value * unit * 1000000000;
-	return true;
 }
 
 const char *options_mode_text(enum record_mode mode)
@@ -265,31 +180,32 @@ static error_t record_parse(int key, char *arg, struct argp_state *state)
 		state->err_stream = NULL;
 		return 0;
 	case 'p':
-		if (cmd_pid(command_of(state), arg, o->pids, PIDS_MAX, &o->pid_cnt))
+		if (cmd_pid(option_command(state), arg, o->pids, PIDS_MAX, &o->pid_cnt))
 			exit(EXIT_USAGE);
 		return 0;
 	case 'd':
-		if (!seconds(arg, &o->duration_ns))
-			return wrong(state, "the duration must be a number of seconds, not '%s'",
-				     arg);
+		if (!option_seconds(arg, &o->duration_ns))
+			return option_wrong(state, OPTION_SECONDS_WRONG, arg);
 		return 0;
 	case 'r':
 		if (!cmd_number(arg, 1, RATE_MAX, &value))
-			return wrong(state, "the rate must be 1 to 20000 per second, not '%s'",
-				     arg);
+			return option_wrong(
+				state, "the rate must be 1 to 20000 per second, not '%s'", arg);
 		o->rate_hz = value;
 		o->rate_given = true;
 		return 0;
 	case KEY_MAX_OVERHEAD:
-		if (!percent(arg, &o->max_overhead))
-			return wrong(state,
-				     "--max-overhead takes per cent, 0.001 to 100, or 0 for no "
-				     "bound, not '%s'",
-				     arg);
+		if (!option_percent(arg, OVERHEAD_MAX, &o->max_overhead))
+			return option_wrong(
+				state,
+				"--max-overhead takes per cent, 0.001 to 100, or 0 for no "
+				"bound, not '%s'",
+				arg);
 		return 0;
 	case KEY_MODE:
 		if (!mode_parse(arg, &o->mode))
-			return wrong(state, "there is no mode '%s' (cpu, wall, offcpu, gil)", arg);
+			return option_wrong(state, "there is no mode '%s' (cpu, wall, offcpu, gil)",
+					    arg);
 		return 0;
 	case 'g':
 		o->mode = RECORD_GIL;
@@ -304,19 +220,16 @@ static error_t record_parse(int key, char *arg, struct argp_state *state)
 		o->timeline = true;
 		return 0;
 	case KEY_ROTATE:
-		if (!span(arg, &o->rotate_ns))
-			return wrong(state,
-				     "--rotate takes a whole number of seconds, or 60s, 5m, 1h, "
-				     "not '%s'",
-				     arg);
+		if (!option_span(arg, &o->rotate_ns))
+			return option_wrong(
+				state,
+				"--rotate takes a whole number of seconds, or 60s, 5m, 1h, "
+				"not '%s'",
+				arg);
 		return 0;
 	case KEY_RING_SIZE:
-		if (!cmd_number(arg, RING_MIN, RING_MAX, &value) || (value & (value - 1)))
-			return wrong(state,
-				     "the ring's size must be a power of two from 65536 to "
-				     "268435456, not '%s'",
-				     arg);
-		o->ring_bytes = value;
+		if (!option_ring(arg, &o->ring_bytes))
+			return option_wrong(state, OPTION_RING_WRONG, arg);
 		return 0;
 	case ARGP_KEY_ARGS:
 		o->command = state->argv + state->next;
@@ -334,7 +247,7 @@ static error_t replay_parse(int key, char *arg, struct argp_state *state)
 	if (key != ARGP_KEY_ARG)
 		return output_parse(key, arg, state);
 	if (o->journal)
-		return wrong(state, "one journal at a time; '%s' is a second one", arg);
+		return option_wrong(state, "one journal at a time; '%s' is a second one", arg);
 	o->journal = arg;
 	return 0;
 }
@@ -385,19 +298,12 @@ static int output_default(struct options *o, const char *command)
 {
 	const struct sink *sink = o->format ? sink_by_name(o->format) : NULL;
 	const char *suffix = sink ? sink->suffixes : ".svg"; /* up to the first space */
-	static char path[128];
-	time_t now = time(NULL);
-	struct tm tm;
-	char when[32];
 
 	if (o->format && !strcmp(o->format, "raw"))
 		suffix = ".uncoil";
-	localtime_r(&now, &tm);
-	strftime(when, sizeof(when), "-%Y%m%d-%H%M%S", &tm);
 	/* --rotate has times of its own */
-	snprintf(path, sizeof(path), "uncoil-%s%s%.*s", command, o->rotate_ns ? "" : when,
-		 (int)strcspn(suffix, " "), suffix);
-	o->outputs[0].path = path;
+	o->outputs[0].path =
+		option_default_path(command, !o->rotate_ns, suffix, strcspn(suffix, " "));
 	o->output_cnt = 1;
 	return 0;
 }
@@ -457,7 +363,7 @@ static const struct argp_option top_options[] = {
 	OVERHEAD_OPTION,
 	{ "gil", 'g', 0, 0, "The same as --mode gil", 0 },
 	{ "idle", 'i', 0, 0, "Waits for work too: event loops, accept", 0 },
-	{ "thread", KEY_THREAD, "NAME", 0, OPTIONS_THREAD_HELP, 0 },
+	{ "thread", KEY_THREAD, "NAME", 0, OPTION_THREAD_HELP, 0 },
 	{ "async", KEY_ASYNC, 0, 0,
 	  "A row for each asyncio task too: its name, or its coroutine's function", 0 },
 	{ "subprocesses", 's', 0, 0, "Watch child processes too, forked and exec'ed", 0 },

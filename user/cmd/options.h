@@ -13,10 +13,6 @@
 #define OUTPUTS_MAX 16
 #define PIDS_MAX    1023 /* SAMPLER_ROOTS_MAX */
 
-#define OPTIONS_THREAD_HELP                                                                        \
-	"Show only threads of this name, or with this id; NAME may have * and ?. Repeatable. All " \
-	"are recorded, and what is left out is counted"
-
 struct options {
 	pid_t pids[PIDS_MAX];
 	int pid_cnt;
@@ -41,9 +37,6 @@ struct options {
 
 /* What a mode is called in outputs: "on-CPU". */
 const char *options_mode_text(enum record_mode mode);
-
-/* One --thread. 0, or an exit code. */
-int options_only(struct report_options *report, const char *arg, const char *command);
 
 /* 0, or an exit code (EXIT_USAGE with its sentence printed). */
 int options_record(struct options *o, int argc, char **argv);

@@ -249,13 +249,6 @@ static const struct keys_layout {
 #define VALUES_CAPACITY    0
 #define VALUES_VALID       3
 
-struct table {
-	uint64_t entries;    /* address */
-	uint64_t entry_size; /* the key and value are the last two words */
-	uint64_t values;     /* address of the array of values, 0: they are in the entries */
-	uint32_t cnt;
-};
-
 /* 3.11 introduced the keys' present header, and instance attributes without a dict. */
 static bool since(const struct py_abi *abi, uint16_t minor)
 {
@@ -287,7 +280,7 @@ int object_dict_mark(struct mem *mem, const struct py_abi *abi, uint64_t dict, u
 }
 
 static int table_of_keys(struct mem *mem, const struct py_abi *abi, uint64_t keys, uint32_t max,
-			 struct table *ret)
+			 struct dict_table *ret)
 {
 	const struct keys_layout *k = since(abi, 11) ? &keys_311 : &keys_310;
 	uint64_t size, nentries, index_bytes;
@@ -321,7 +314,9 @@ static int table_of_keys(struct mem *mem, const struct py_abi *abi, uint64_t key
 		return -EINVAL;
 	if (nentries > max)
 		return -E2BIG;
-	ret->entries = keys + k->header + index_bytes;
+	ret->index = keys + k->header;
+	ret->index_size = size;
+	ret->entries = ret->index + index_bytes;
 	ret->values = 0;
 	ret->cnt = (uint32_t)nentries;
 	return 0;
@@ -329,7 +324,7 @@ static int table_of_keys(struct mem *mem, const struct py_abi *abi, uint64_t key
 
 /* Gives the table the values of a split dict or of an object that has no dict. */
 static int table_set_values(struct mem *mem, const struct py_abi *abi, uint64_t values,
-			    struct table *t)
+			    struct dict_table *t)
 {
 	uint8_t raw[VALUES_HEADER_SIZE];
 	int err;
@@ -347,7 +342,7 @@ static int table_set_values(struct mem *mem, const struct py_abi *abi, uint64_t 
 	return 0;
 }
 
-static int table_each(struct mem *mem, const struct table *t,
+static int table_each(struct mem *mem, const struct dict_table *t,
 		      int (*fn)(void *ctx, uint64_t key, uint64_t value), void *ctx)
 {
 	uint8_t entries[64 * ENTRY_GENERAL_SIZE];
@@ -378,20 +373,29 @@ static int table_each(struct mem *mem, const struct table *t,
 	return 0;
 }
 
-int object_dict_each(struct mem *mem, const struct py_abi *abi, uint64_t dict, uint32_t max,
-		     int (*fn)(void *ctx, uint64_t key, uint64_t value), void *ctx)
+int object_dict_table(struct mem *mem, const struct py_abi *abi, uint64_t dict, uint32_t max,
+		      struct dict_table *ret)
 {
 	uint64_t keys, values;
-	struct table t;
 	int err;
 
 	err = mem_u64(mem, dict + abi->off.dict_keys, &keys);
 	if (!err)
 		err = mem_u64(mem, dict + abi->off.dict_values, &values);
 	if (!err)
-		err = table_of_keys(mem, abi, keys, max, &t);
+		err = table_of_keys(mem, abi, keys, max, ret);
 	if (!err && values)
-		err = table_set_values(mem, abi, values, &t);
+		err = table_set_values(mem, abi, values, ret);
+	return err;
+}
+
+int object_dict_each(struct mem *mem, const struct py_abi *abi, uint64_t dict, uint32_t max,
+		     int (*fn)(void *ctx, uint64_t key, uint64_t value), void *ctx)
+{
+	struct dict_table t;
+	int err;
+
+	err = object_dict_table(mem, abi, dict, max, &t);
 	return err ? err : table_each(mem, &t, fn, ctx);
 }
 
@@ -405,8 +409,7 @@ struct find {
 	int err; /* of a key that could not be read: if the name is not found, it may be that one */
 };
 
-/* 1 if the key is the ASCII str `name`, 0 if not, -errno */
-static int key_is(struct mem *mem, const struct py_abi *abi, uint64_t key, const char *name)
+int object_key_is(struct mem *mem, const struct py_abi *abi, uint64_t key, const char *name)
 {
 	uint8_t raw[256];
 	struct bytes header = { raw, abi->off.str_ascii_size };
@@ -433,7 +436,7 @@ static int find_one(void *ctx, uint64_t key, uint64_t value)
 	struct find *f = ctx;
 	int ret;
 
-	ret = key_is(f->mem, f->abi, key, f->name);
+	ret = object_key_is(f->mem, f->abi, key, f->name);
 	if (ret < 0)
 		f->err = ret;
 	if (ret <= 0)
@@ -534,7 +537,7 @@ int object_attr(struct mem *mem, const struct py_abi *abi, uint64_t object, cons
 	struct find f = { mem, abi, name };
 	struct place place = { 0 };
 	uint64_t type, keys;
-	struct table t;
+	struct dict_table t;
 	int err;
 
 	err = mem_u64(mem, object + abi->live.object_type, &type);

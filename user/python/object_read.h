@@ -40,6 +40,25 @@ struct dict_keys_where {
 };
 struct dict_keys_where object_dict_keys(const struct py_abi *abi);
 
+/* A dict's table in memory. Before its entries lies a hash index of `index_size` slots, each as many
+ * bytes wide as its size needs (1, 2, 4 or 8): the number of an entry, or below 0 (Objects/dictobject.c,
+ * dictkeys_get_index(); 3.8 - 3.15). */
+struct dict_table {
+	uint64_t index;      /* address */
+	uint64_t index_size; /* a power of two */
+	uint64_t entries;    /* address */
+	uint64_t entry_size; /* the key and value are the last two words */
+	uint64_t values;     /* address of the array of values, 0: they are in the entries */
+	uint32_t cnt;        /* of entries, or of values if there are less */
+};
+
+/* -E2BIG if it has more than `max` entries. */
+int object_dict_table(struct mem *mem, const struct py_abi *abi, uint64_t dict, uint32_t max,
+		      struct dict_table *ret);
+
+/* 1 if the object is the ASCII str `name`, 0 if not, -errno. */
+int object_key_is(struct mem *mem, const struct py_abi *abi, uint64_t key, const char *name);
+
 /* A number that is another one once something was added to the dict. */
 int object_dict_mark(struct mem *mem, const struct py_abi *abi, uint64_t dict, uint64_t *ret_mark);
 
