@@ -8,6 +8,7 @@
 
 #include <linux/types.h>
 
+#include "bucket.h"
 #include "events.h"
 
 #define TRACE_PROCS_MAX   256
@@ -87,8 +88,6 @@ enum trace_func_state {
 	TRACE_FUNC_LEFT, /* not traced */
 };
 
-#define TRACE_HIST 160 /* fourths of a power of two, from 2^4 ns */
-
 /* funcs map: one function, and the sums of its activations. The first four numbers make `kinds`. */
 struct trace_func {
 	__u64 code;
@@ -101,10 +100,10 @@ struct trace_func {
 	__u64 self_ns;
 	__u64 total_ns; /* without those within another activation of the same function */
 	__u64 max_ns;
-	__u64 primitive; /* how many of them are not within another one */
-	__u64 kids;      /* activations that it called, */
-	__u64 below;     /* and those, and all that they called: of all in total_ns */
-	__u32 hist[TRACE_HIST];
+	__u64 primitive;        /* how many of them are not within another one */
+	__u64 kids;             /* activations that it called, */
+	__u64 below;            /* and those, and all that they called: of all in total_ns */
+	__u32 hist[TRACE_HIST]; /* of all activations, by duration (trace_bucket()) */
 };
 
 /* How many of one function's activations another one called. */
