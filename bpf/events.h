@@ -332,8 +332,10 @@ struct ev_call {
 	__u64 child_ns; /* of its time, what was in functions that it called and that are traced */
 	__u32 func;     /* EV_FUNC's number */
 	__u32 depth;    /* traced activations below it on its stack */
-	__u32 flags;    /* EV_CALL_FLAGS, enum ev_call_flag */
-	__u32 lasti;    /* where its caller stood at the call (struct py_frame); EV_LASTI_NONE */
+	__u16 flags;    /* EV_CALL_FLAGS, enum ev_call_flag */
+	__u16 caller; /* EV_FUNC's number of the activation below it; 0 = none: nothing below it is
+			 * traced, or its frame is not the next one */
+	__u32 lasti;  /* where its caller stood at the call (struct py_frame); EV_LASTI_NONE */
 };
 _Static_assert(sizeof(struct ev_call) == 72, "wire");
 

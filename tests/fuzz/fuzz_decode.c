@@ -36,6 +36,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			sink += ev.tick->hash;
 		if (ev.hdr->kind == EV_WAIT)
 			sink += ev.wait->start_ns + ev.wait->wait_ns + ev.wait->runq_ns;
+		if (ev.hdr->kind == EV_FUNC)
+			sink += ev.func->globals + ev.func->kind;
+		if (ev.hdr->kind == EV_CALL)
+			sink += ev.call->start_ns + ev.call->child_ns + ev.call->lasti;
+		if (ev.hdr->kind == EV_RAISE)
+			touch((struct bytes){ ev.raise->name, ev.raise->name_len });
 		if (ev.hdr->kind == EV_CODE) {
 			touch(ev.raw.facts);
 			touch(ev.raw.name);

@@ -94,6 +94,39 @@ static int wait_decode(const void *data, size_t len, struct event *ev)
 	return 0;
 }
 
+static int func_decode(const void *data, size_t len, struct event *ev)
+{
+	ev->func = data;
+	return len == sizeof(*ev->func) && ev->func->func && ev->func->kind < EV_FUNC_KIND_MAX
+		       ? 0
+		       : -EINVAL;
+}
+
+static int call_decode(const void *data, size_t len, struct event *ev)
+{
+	const struct ev_call *call = data;
+
+	ev->call = call;
+	/* times are kept as int64_t, and nothing that is added to them wraps */
+	if (len != sizeof(*call) || !call->func || (call->flags & ~EV_CALL_ALL) ||
+	    EV_CALL_BEGAN(call->flags) >= EV_BEGAN_MAX ||
+	    EV_CALL_ENDED(call->flags) >= EV_ENDED_MAX || call->start_ns > call->hdr.ts_ns ||
+	    call->hdr.ts_ns > INT64_MAX / 2)
+		return -EINVAL;
+	return 0;
+}
+
+static int raise_decode(const void *data, size_t len, struct event *ev)
+{
+	const size_t head = sizeof(struct ev_raise) - EV_TYPE_NAME_MAX;
+
+	ev->raise = data;
+	return len >= head && ev->raise->name_len <= EV_TYPE_NAME_MAX &&
+			       len == head + ev->raise->name_len
+		       ? 0
+		       : -EINVAL;
+}
+
 int event_decode(const void *data, size_t len, struct event *ret_event)
 {
 	struct event ev = { .hdr = data };
@@ -137,6 +170,15 @@ int event_decode(const void *data, size_t len, struct event *ret_event)
 		break;
 	case EV_TASK:
 		err = task_decode(data, len, &ev);
+		break;
+	case EV_FUNC:
+		err = func_decode(data, len, &ev);
+		break;
+	case EV_CALL:
+		err = call_decode(data, len, &ev);
+		break;
+	case EV_RAISE:
+		err = raise_decode(data, len, &ev);
 		break;
 	}
 	if (!err)

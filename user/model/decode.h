@@ -25,6 +25,9 @@ struct event {
 		const struct ev_tick *tick;
 		const struct ev_wait *wait;
 		const struct ev_task *task; /* name_len bytes are there */
+		const struct ev_func *func; /* has a number, and a kind that there is */
+		const struct ev_call *call; /* began and ended as can be, and not before it began */
+		const struct ev_raise *raise; /* name_len bytes are there */
 	};
 	struct code_raw raw; /* EV_CODE only */
 };

@@ -341,29 +341,13 @@ static int ring_apply(struct profile *p, const void *data, size_t len, struct er
 		return profile_wait_time(p, ev.wait);
 	case EV_TASK:
 		return profile_task(p, ev.task);
+	case EV_FUNC:
+	case EV_CALL:
+	case EV_RAISE:
+		p->events_refused++; /* a trace's (model/calls.h), which keeps them from here */
+		return 0;
 	}
 	return 0;
-}
-
-/* Takes a length-prefixed string off the front; NULL if it does not hold. */
-static char *string_take(const uint8_t **at, size_t *left)
-{
-	struct buf clean;
-	char *text;
-	uint32_t len;
-
-	if (*left < sizeof(len))
-		return NULL;
-	memcpy(&len, *at, sizeof(len));
-	if (len > RECORD_STRING_MAX || len > *left - sizeof(len))
-		return NULL;
-	buf_init(&clean, 4 * RECORD_STRING_MAX);
-	text_clean(&clean, *at + sizeof(len), len); /* a journal's word is not trusted either */
-	text = strdup(buf_text(&clean));
-	buf_done(&clean);
-	*at += sizeof(len) + len;
-	*left -= sizeof(len) + len;
-	return text;
 }
 
 /* Code objects that came before their image was known. */
@@ -417,7 +401,7 @@ static int image_apply(struct profile *p, const void *data, size_t len)
 		return -EINVAL;
 	left = len - sizeof(*r);
 	for (i = 0; i < 4; i++) {
-		text[i] = string_take(&at, &left);
+		text[i] = record_string(&at, &left);
 		if (!text[i])
 			goto out;
 	}
@@ -464,7 +448,7 @@ static int thread_name_apply(struct profile *p, const void *data, size_t len)
 	if (len < sizeof(*r) || (r->flags & ~RECORD_THREAD_NOT_READ))
 		return -EINVAL;
 	left = len - sizeof(*r);
-	name = string_take(&at, &left);
+	name = record_string(&at, &left);
 	if (!name || left) {
 		free(name);
 		return -EINVAL;
@@ -496,10 +480,12 @@ static int meta_apply(struct profile *p, const void *data, size_t len, struct er
 	if (r->format != RECORD_FORMAT)
 		return err_set(err, -EINVAL, "its format is %u, and this uncoil reads %u",
 			       r->format, RECORD_FORMAT);
-	if (r->mode >= RECORD_MODE_MAX)
+	if (r->mode == RECORD_CALLS && !p->calls)
+		return err_set(err, -EINVAL, "it is a trace of calls, not a profile");
+	if (r->mode >= RECORD_MODE_MAX && r->mode != RECORD_CALLS)
 		return -EINVAL;
 	left = len - sizeof(*r);
-	p->mode = string_take(&at, &left);
+	p->mode = record_string(&at, &left);
 	if (!p->mode || left)
 		return -EINVAL;
 	p->meta = *r;
@@ -574,6 +560,11 @@ int profile__apply(struct profile *p, enum record_type type, const void *data, s
 			code = 0;
 		}
 		break;
+	case RECORD_TRACE: /* a trace's */
+	case RECORD_MODULE:
+	case RECORD_SUMS:
+	case RECORD_EDGES:
+	case RECORD_TRACE_STATS:
 	case RECORD_NONE:
 	case RECORD_MAX:
 		break;

@@ -136,6 +136,7 @@ struct profile {
 	uint64_t events_refused;  /* ring records that did not hold */
 	uint64_t answers_refused; /* answers that did not hold */
 	bool async;               /* stacks say which task they are of */
+	bool calls;               /* it is a trace's, which answers for the mode RECORD_CALLS */
 	uint64_t first_ns;        /* when the first thread was seen */
 	bool timeline;            /* ticks come */
 	struct tick *ticks;       /* as they came: in time, but for what two CPUs did at once */

@@ -49,6 +49,9 @@ enum record_type {
 #define RECORD_LEN_MAX    (1u << 20)
 #define RECORD_STRING_MAX 4096 /* of one string in a record, clean: what is longer is cut */
 
+/* Takes a length-prefixed string off the front of a record: clean, to be freed; NULL if it does not hold. */
+char *record_string(const uint8_t **at, size_t *left);
+
 /* What is recorded of a thread. */
 enum record_mode {
 	RECORD_CPU,    /* samples while it is on the CPU */
