@@ -16,7 +16,7 @@
 
 struct buf;
 
-struct trace_options {
+struct trace_look {
 	bool compensate; /* take off what the probes cost, in sums */
 	bool callers;    /* in the table: each function's callers */
 };
@@ -28,7 +28,7 @@ struct trace_sink {
 	bool each;            /* it needs each call, not sums */
 	bool callers;         /* it shows callers whether they are asked for or not */
 	/* Begins; what was recorded, and how, is known. NULL: out of memory. */
-	void *(*begin)(FILE *out, struct calls *calls, const struct trace_options *options);
+	void *(*begin)(FILE *out, struct calls *calls, const struct trace_look *look);
 	/* The next call, exception, span; NULL: it has no use for them. 0, or -ENOMEM. */
 	int (*call)(void *writer, const struct call *call);
 	int (*mark)(void *writer, const struct call_mark *mark);

@@ -29,7 +29,7 @@ struct writer {
 	struct index tracks;  /* struct call_track, whose numbers are the ids */
 };
 
-static void *chrome_begin(FILE *out, struct calls *calls, const struct trace_options *options)
+static void *chrome_begin(FILE *out, struct calls *calls, const struct trace_look *look)
 {
 	struct writer *w = calloc(1, sizeof(*w));
 

@@ -18,7 +18,7 @@
 struct writer {
 	struct json json;
 	struct calls *calls;
-	struct trace_options options;
+	struct trace_look look;
 };
 
 static void put_func(struct json *j, const struct call_row *row)
@@ -82,7 +82,7 @@ static void put_row(struct json *j, const struct call_row *row)
 	fputc('}', j->out);
 }
 
-static void *json_begin(FILE *out, struct calls *calls, const struct trace_options *options)
+static void *json_begin(FILE *out, struct calls *calls, const struct trace_look *look)
 {
 	struct writer *w = calloc(1, sizeof(*w));
 
@@ -90,7 +90,7 @@ static void *json_begin(FILE *out, struct calls *calls, const struct trace_optio
 		return NULL;
 	json_init(&w->json, out);
 	w->calls = calls;
-	w->options = *options;
+	w->look = *look;
 	return w;
 }
 
@@ -121,8 +121,7 @@ static void put_all(struct json *j, const struct call_about *about, const struct
 static int json_end(void *writer)
 {
 	struct writer *w = writer;
-	struct call_table_options options = { .compensate = w->options.compensate,
-					      .modules = true };
+	struct call_table_options options = { .compensate = w->look.compensate, .modules = true };
 	struct call_table *table = call_table_new(w->calls, &options);
 	struct call_about *about = calls__about(w->calls);
 
@@ -145,7 +144,7 @@ static void json_free(void *writer)
 
 const struct trace_sink trace_json = {
 	.name = "json",
-	.suffixes = ".stats.json",
+	.suffixes = "", /* .json is a timeline's first; with --stats it is this one's */
 	.what = "the table of stats, for programs",
 	.begin = json_begin,
 	.end = json_end,

@@ -33,7 +33,7 @@ static void put_about(struct writer *w, const char *before)
 	call_about_free(about);
 }
 
-static void *jsonl_begin(FILE *out, struct calls *calls, const struct trace_options *options)
+static void *jsonl_begin(FILE *out, struct calls *calls, const struct trace_look *look)
 {
 	struct writer *w = calloc(1, sizeof(*w));
 	struct call_about *a;

@@ -98,7 +98,7 @@ static void put_defaults(struct writer *w)
 	pftrace_end(pf);
 }
 
-static void *perfetto_begin(FILE *out, struct calls *calls, const struct trace_options *options)
+static void *perfetto_begin(FILE *out, struct calls *calls, const struct trace_look *look)
 {
 	struct writer *w = calloc(1, sizeof(*w));
 	struct call_about *a = calls__about(calls);

@@ -29,7 +29,7 @@
 struct writer {
 	FILE *out;
 	struct calls *calls;
-	struct trace_options options;
+	struct trace_look look;
 	struct buf text;
 	int err;
 };
@@ -128,7 +128,7 @@ static void put_row(struct writer *w, const struct call_row *row)
 	fputc('0', w->out);
 }
 
-static void *pstats_begin(FILE *out, struct calls *calls, const struct trace_options *options)
+static void *pstats_begin(FILE *out, struct calls *calls, const struct trace_look *look)
 {
 	struct writer *w = calloc(1, sizeof(*w));
 
@@ -136,7 +136,7 @@ static void *pstats_begin(FILE *out, struct calls *calls, const struct trace_opt
 		return NULL;
 	w->out = out;
 	w->calls = calls;
-	w->options = *options;
+	w->look = *look;
 	buf_init(&w->text, TEXT_MAX_BYTES);
 	return w;
 }
@@ -144,7 +144,7 @@ static void *pstats_begin(FILE *out, struct calls *calls, const struct trace_opt
 static int pstats_end(void *writer)
 {
 	struct writer *w = writer;
-	struct call_table_options options = { .compensate = w->options.compensate };
+	struct call_table_options options = { .compensate = w->look.compensate };
 	struct call_table *table = call_table_new(w->calls, &options);
 	uint32_t i;
 

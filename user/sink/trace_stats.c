@@ -28,7 +28,7 @@
 struct writer {
 	FILE *out;
 	struct calls *calls;
-	struct trace_options options;
+	struct trace_look look;
 	struct buf text;
 	int err;
 };
@@ -98,11 +98,11 @@ static void put_row(struct writer *w, const struct call_row *row)
 	put_time(w, row->max_ns);
 	fputs("  ", w->out);
 	put_func(w, row);
-	if (w->options.callers)
+	if (w->look.callers)
 		put_callers(w, row);
 }
 
-static void *stats_begin(FILE *out, struct calls *calls, const struct trace_options *options)
+static void *stats_begin(FILE *out, struct calls *calls, const struct trace_look *look)
 {
 	struct writer *w = calloc(1, sizeof(*w));
 
@@ -110,7 +110,7 @@ static void *stats_begin(FILE *out, struct calls *calls, const struct trace_opti
 		return NULL;
 	w->out = out;
 	w->calls = calls;
-	w->options = *options;
+	w->look = *look;
 	buf_init(&w->text, TEXT_MAX_BYTES);
 	return w;
 }
@@ -135,8 +135,7 @@ static void put_all(struct writer *w, const struct call_about *about,
 static int stats_end(void *writer)
 {
 	struct writer *w = writer;
-	struct call_table_options options = { .compensate = w->options.compensate,
-					      .modules = true };
+	struct call_table_options options = { .compensate = w->look.compensate, .modules = true };
 	struct call_table *table = call_table_new(w->calls, &options);
 	struct call_about *about = calls__about(w->calls);
 
