@@ -138,7 +138,8 @@ static int call_tell(struct calls *c, struct call_thread_state *t, struct call *
 	uint32_t lane;
 	int err;
 
-	err = lanes_place(&t->lanes, parked, &call->draw_ns, call->end_ns, call->depth, &lane);
+	err = lanes_place(&t->lanes, parked, call->start_ns, call->end_ns, call->depth, &lane,
+			  &call->draw_ns);
 	if (err)
 		return err;
 	call->track = (struct call_track){ .kind = lane ? CALL_TRACK_GREENLET : CALL_TRACK_THREAD,

@@ -93,8 +93,8 @@ static int span_tell(struct calls *c, struct call_thread_state *t, struct gen *g
 		span.task_func = task->func ? &task->func->pub : NULL;
 		span.track.kind = CALL_TRACK_TASK;
 		span.track.id = g->task;
-		err = lanes_place(&task->lanes, 0, &span.draw_ns, end_ns, g->depth,
-				  &span.track.lane);
+		err = lanes_place(&task->lanes, 0, g->start_ns, end_ns, g->depth, &span.track.lane,
+				  &span.draw_ns);
 		if (err)
 			return err;
 	}

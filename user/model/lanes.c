@@ -19,21 +19,22 @@ void lanes_done(struct lanes *l)
 	*l = (struct lanes){};
 }
 
-/* How many of the lane's outermost slices the new one leaves outside; false: it overlaps one. A slice
- * with the same start is taken in, with `start_ns` moved before it. */
-static bool lane_fits(const struct lane *lane, uint64_t *start_ns, uint32_t *ret_left)
+/* How many of the lane's outermost slices the new one leaves outside, and from when on it is drawn;
+ * false: it overlaps one. */
+static bool lane_fits(const struct lane *lane, uint64_t start_ns, uint32_t *ret_left,
+		      uint64_t *ret_draw_ns)
 {
-	uint64_t start = *start_ns;
+	uint64_t draw_ns = start_ns;
 	uint32_t left = lane->cnt;
 
-	while (left && lane->slices[left - 1].start_ns >= start) {
-		if (lane->slices[left - 1].start_ns == start && start)
-			start--;
+	while (left && lane->slices[left - 1].start_ns >= start_ns) {
 		left--;
+		if (lane->slices[left].draw_ns <= draw_ns && lane->slices[left].draw_ns)
+			draw_ns = lane->slices[left].draw_ns - 1;
 	}
-	if (left && lane->slices[left - 1].end_ns > start)
+	if (left && lane->slices[left - 1].end_ns > draw_ns)
 		return false;
-	*start_ns = start;
+	*ret_draw_ns = draw_ns;
 	*ret_left = left;
 	return true;
 }
@@ -60,14 +61,15 @@ static int lane_add(struct lane *lane, uint32_t left, struct lane_slice slice)
 	return 0;
 }
 
-int lanes_place(struct lanes *l, uint32_t first, uint64_t *start_ns, uint64_t end_ns,
-		uint32_t level, uint32_t *ret_lane)
+int lanes_place(struct lanes *l, uint32_t first, uint64_t start_ns, uint64_t end_ns, uint32_t level,
+		uint32_t *ret_lane, uint64_t *ret_draw_ns)
 {
 	struct lane *grown;
 	uint32_t i, left = 0;
 
+	*ret_draw_ns = start_ns;
 	for (i = first; i < l->cnt; i++)
-		if (lane_fits(&l->lanes[i], start_ns, &left) || i == LANES_MAX - 1)
+		if (lane_fits(&l->lanes[i], start_ns, &left, ret_draw_ns) || i == LANES_MAX - 1)
 			break;
 	if (i >= l->cnt) {
 		grown = realloc(l->lanes, (i + 1) * sizeof(*grown));
@@ -79,5 +81,6 @@ int lanes_place(struct lanes *l, uint32_t first, uint64_t *start_ns, uint64_t en
 		left = 0;
 	}
 	*ret_lane = i;
-	return lane_add(&l->lanes[i], left, (struct lane_slice){ *start_ns, end_ns, level });
+	return lane_add(&l->lanes[i], left,
+			(struct lane_slice){ start_ns, *ret_draw_ns, end_ns, level });
 }

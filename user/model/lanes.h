@@ -18,7 +18,9 @@
 #include <stdint.h>
 
 struct lane_slice {
-	uint64_t start_ns, end_ns;
+	uint64_t start_ns; /* as it was given, */
+	uint64_t draw_ns;  /* and as it is drawn */
+	uint64_t end_ns;
 	uint32_t level;
 };
 
@@ -36,9 +38,9 @@ struct lanes {
 
 void lanes_done(struct lanes *l);
 
-/* Places a slice on the first lane, from `first` on, that has room. *start_ns may be made one less, so
- * that it begins before the first of those that it takes in. 0, or -ENOMEM. */
-int lanes_place(struct lanes *l, uint32_t first, uint64_t *start_ns, uint64_t end_ns,
-		uint32_t level, uint32_t *ret_lane);
+/* Places a slice on the first lane, from `first` on, that has room. *ret_draw_ns is start_ns, or a little
+ * before, so that it is drawn from before the first of those that it takes in. 0, or -ENOMEM. */
+int lanes_place(struct lanes *l, uint32_t first, uint64_t start_ns, uint64_t end_ns, uint32_t level,
+		uint32_t *ret_lane, uint64_t *ret_draw_ns);
 
 #endif
