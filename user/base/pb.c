@@ -5,7 +5,7 @@
 
 #include "base/buf.h"
 
-enum { WIRE_VARINT = 0, WIRE_LEN = 2 };
+enum { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_LEN = 2 };
 
 void pb_varint(struct buf *out, uint64_t value)
 {
@@ -23,6 +23,17 @@ void pb_uint(struct buf *out, uint32_t field, uint64_t value)
 {
 	pb_varint(out, (uint64_t)field << 3 | WIRE_VARINT);
 	pb_varint(out, value);
+}
+
+void pb_fixed64(struct buf *out, uint32_t field, uint64_t value)
+{
+	uint8_t bytes[8];
+	int i;
+
+	for (i = 0; i < 8; i++)
+		bytes[i] = value >> 8 * i;
+	pb_varint(out, (uint64_t)field << 3 | WIRE_FIXED64);
+	buf_add(out, bytes, sizeof(bytes));
 }
 
 void pb_bytes(struct buf *out, uint32_t field, const void *data, size_t len)

@@ -24,6 +24,7 @@ void pb_varint(struct buf *out, uint64_t value);
 
 /* Fields. Zero and "" are written too: the caller knows where they may be left out. */
 void pb_uint(struct buf *out, uint32_t field, uint64_t value);
+void pb_fixed64(struct buf *out, uint32_t field, uint64_t value);
 void pb_bytes(struct buf *out, uint32_t field, const void *data, size_t len);
 void pb_str(struct buf *out, uint32_t field, const char *text);
 void pb_msg(struct buf *out, uint32_t field, const struct buf *message);

@@ -50,32 +50,42 @@ static int journal_open(const char *path, FILE **ret_file)
 	return 0;
 }
 
-int journal_load(const char *path, const char *verb, struct profile **ret_profile, struct err *err)
+int journal_each(const char *path, const char *verb, journal_fn fn, void *ctx,
+		 const struct err *fn_why, struct err *err)
 {
-	struct loading l = { .profile = profile__new() };
 	struct err why = {};
 	struct buf shown;
 	FILE *in = NULL;
 	int code;
 
-	if (!l.profile)
-		return err_set(err, -ENOMEM, "out of memory");
 	code = journal_open(path, &in);
 	if (code)
 		err_set(&why, code, "%s", err_str(code));
 	else
-		code = journal_read(in, take_record, &l, &why);
+		code = journal_read(in, fn, ctx, &why);
 	if (in)
 		fclose(in);
-	if (!code) {
-		*ret_profile = l.profile;
-		return 0;
-	}
-	profile__free(l.profile);
+	if (code >= 0)
+		return code;
 	buf_init(&shown, 65536);
 	text_terminal(&shown, path);
 	err_set(err, code, "cannot %s %s: %s", verb, buf_text(&shown),
-		why.msg[0] ? why.msg : l.why.msg);
+		why.msg[0] ? why.msg : fn_why->msg);
 	buf_done(&shown);
+	return code;
+}
+
+int journal_load(const char *path, const char *verb, struct profile **ret_profile, struct err *err)
+{
+	struct loading l = { .profile = profile__new() };
+	int code;
+
+	if (!l.profile)
+		return err_set(err, -ENOMEM, "out of memory");
+	code = journal_each(path, verb, take_record, &l, &l.why, err);
+	if (code)
+		profile__free(l.profile);
+	else
+		*ret_profile = l.profile;
 	return code;
 }

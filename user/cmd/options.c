@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "cmd/cmd.h"
 #include "cmd/option_words.h"
+#include "cmd/trace_out.h"
 #include "model/overhead.h"
 #include "sink/sink.h"
 
@@ -26,7 +27,10 @@ enum {
 	KEY_COLUMNS,
 	KEY_MAX_OVERHEAD,
 	KEY_ASYNC,
-	KEY_THREAD
+	KEY_THREAD,
+	KEY_STATS,
+	KEY_CALLERS,
+	KEY_NO_COMPENSATE
 };
 
 #define OVERHEAD_OPTION                                                                            \
@@ -102,7 +106,15 @@ static const struct argp_option record_options[] = {
 	{ 0 },
 };
 
-static const struct argp_option replay_options[] = { OUTPUT_OPTIONS, { 0 } };
+static const struct argp_option replay_options[] = {
+	OUTPUT_OPTIONS,
+	{ "stats", KEY_STATS, 0, 0,
+	  "Of a trace: the table of functions, on standard output if there is no -o", 3 },
+	{ "callers", KEY_CALLERS, 0, 0, "In it, after each function, who called it", 3 },
+	{ "no-compensate", KEY_NO_COMPENSATE, 0, 0,
+	  "Leave in the times what the probes cost, which is taken off by default", 3 },
+	{ 0 },
+};
 
 static error_t output_parse(int key, char *arg, struct argp_state *state)
 {
@@ -244,8 +256,21 @@ static error_t replay_parse(int key, char *arg, struct argp_state *state)
 
 	if (key == ARGP_KEY_INIT)
 		state->err_stream = NULL; /* as in record_parse() */
-	if (key != ARGP_KEY_ARG)
+	switch (key) {
+	case KEY_STATS:
+		o->stats = true;
+		return 0;
+	case KEY_CALLERS:
+		o->callers = true;
+		return 0;
+	case KEY_NO_COMPENSATE:
+		o->as_measured = true;
+		return 0;
+	case ARGP_KEY_ARG:
+		break;
+	default:
 		return output_parse(key, arg, state);
+	}
 	if (o->journal)
 		return option_wrong(state, "one journal at a time; '%s' is a second one", arg);
 	o->journal = arg;
@@ -402,10 +427,34 @@ int options_top(struct options *o, int argc, char **argv)
 }
 
 static const char replay_doc[] =
-	"Writes the outputs of a recording from its journal (record -f raw), byte for byte as record "
-	"itself would have. Needs neither root nor the process.\v"
-	"Example:\n"
-	"  uncoil replay run.uncoil -o flame.svg -o run.folded";
+	"Writes the outputs of a recording, or of a trace, from its journal (-f raw), byte for byte as "
+	"record or trace itself would have. Needs neither root nor the process.\v"
+	"A trace has formats of its own: perfetto (the default), chrome, jsonl, pstats, stats, json.\n\n"
+	"Examples:\n"
+	"  uncoil replay run.uncoil -o flame.svg -o run.folded\n"
+	"  uncoil replay --callers trace.uncoil";
+
+/* A format that neither has; the journal need not be read to say so. */
+static int formats_check(const struct options *o)
+{
+	int i;
+
+	if (o->format)
+		return sink_by_name(o->format) || trace_sink_by_name(o->format) ||
+				       !strcmp(o->format, "raw")
+			       ? 0
+			       : cmd_usage("replay", "there is no format '%s' (%s, raw)", o->format,
+					   sink_names());
+	for (i = 0; i < o->output_cnt && !o->stats; i++)
+		if (!sink_by_suffix(o->outputs[i].path) &&
+		    !trace_sink_by_suffix(o->outputs[i].path) &&
+		    !output_is_journal(o->outputs[i].path))
+			return cmd_usage(
+				"replay",
+				"the name '%s' tells no format; add -f, or a suffix like .svg",
+				o->outputs[i].path);
+	return 0;
+}
 
 int options_replay(struct options *o, int argc, char **argv)
 {
@@ -419,7 +468,36 @@ int options_replay(struct options *o, int argc, char **argv)
 		return EXIT_USAGE;
 	if (!o->journal)
 		return cmd_usage("replay", "no journal given: uncoil replay JOURNAL");
+	return formats_check(o);
+}
+
+int options_replay_profile(struct options *o)
+{
+	if (o->stats || o->callers || o->as_measured)
+		return cmd_usage("replay",
+				 "'%s' is no trace: --stats, --callers and "
+				 "--no-compensate are for one",
+				 o->journal);
 	if (!o->output_cnt)
 		output_default(o, "replay");
 	return outputs_choose(o, "replay");
+}
+
+int options_replay_trace(struct options *o, struct trace_ask *ret_ask)
+{
+	const struct report_options *r = &o->report;
+
+	if (r->threads || r->functions || r->columns || r->idle || r->only_cnt)
+		return cmd_usage("replay",
+				 "'%s' is a trace of calls: -t, --thread, -F, --columns and -i are "
+				 "for profiles",
+				 o->journal);
+	*ret_ask = (struct trace_ask){
+		.command = "replay",
+		.format = o->format,
+		.stats = o->stats || (o->callers && !o->output_cnt && !o->format),
+		.quiet = o->quiet,
+		.look = { .compensate = !o->as_measured, .callers = o->callers }
+	};
+	return trace_out_choose(o->outputs, &o->output_cnt, ret_ask);
 }

@@ -25,8 +25,11 @@ struct options {
 	uint32_t max_overhead; /* of the processes' CPU time, in millionths; 0 = no bound */
 	uint32_t ring_bytes;
 	bool children;
-	bool timeline; /* record: the time of each sample too */
-	bool tasks;    /* stacks say which asyncio task they are of */
+	bool timeline;    /* record: the time of each sample too */
+	bool tasks;       /* stacks say which asyncio task they are of */
+	bool stats;       /* of a trace: the table, */
+	bool callers;     /* with callers, */
+	bool as_measured; /* --no-compensate: and with what the probes cost */
 	bool quiet;
 	enum record_mode mode;
 	const char *format;
@@ -42,5 +45,11 @@ const char *options_mode_text(enum record_mode mode);
 int options_record(struct options *o, int argc, char **argv);
 int options_top(struct options *o, int argc, char **argv);
 int options_replay(struct options *o, int argc, char **argv);
+
+/* The rest of replay's, once it is known what the journal has in it: for a profile, for a trace. 0, or
+ * EXIT_USAGE. */
+struct trace_ask;
+int options_replay_profile(struct options *o);
+int options_replay_trace(struct options *o, struct trace_ask *ret_ask);
 
 #endif

@@ -145,7 +145,7 @@ static int direct_open(struct output *o, const struct stat *before, struct err *
 		code = output_fail(o, -errno, NULL, err);
 	else if (S_ISREG(st.st_mode) || st.st_dev != before->st_dev || st.st_ino != before->st_ino)
 		code = output_fail(o, -EAGAIN, "it was replaced while uncoil opened it", err);
-	else if (!o->sink && S_ISFIFO(st.st_mode) && st.st_uid != geteuid())
+	else if (!o->sink && !o->trace && S_ISFIFO(st.st_mode) && st.st_uid != geteuid())
 		code = output_fail(o, -EPERM,
 				   "the FIFO belongs to another user, and a journal is private; "
 				   "make one of your own",
@@ -163,7 +163,7 @@ static int direct_open(struct output *o, const struct stat *before, struct err *
 
 int output_open(struct output *o, struct err *err)
 {
-	mode_t mode = o->sink ? 0666 : 0600;
+	mode_t mode = o->sink || o->trace ? 0666 : 0600;
 	struct stat st = {};
 	int fd, code, stream = stream_of(o->path);
 

@@ -13,10 +13,12 @@
 struct err;
 struct report;
 struct sink;
+struct trace_sink;
 
 struct output {
 	const char *path;        /* "-" is standard output; a FIFO or device is written directly */
-	const struct sink *sink; /* NULL: a journal */
+	const struct sink *sink; /* a profile's format, */
+	const struct trace_sink *trace; /* or a trace's; both NULL: a journal */
 	FILE *file;
 	/* record --rotate: what -o says, and the part's own name, where `path` points to then */
 	const char *file_path;

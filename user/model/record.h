@@ -38,11 +38,11 @@ enum record_type {
 	RECORD_OVERHEAD,     /* struct record_overhead: once at most, behind all that was counted */
 	RECORD_ASYNC,        /* nothing: stacks say which asyncio task they are of. Behind META */
 	RECORD_TASKS,        /* struct record_tasks: from here on, of this image */
-	RECORD_TRACE,        /* struct record_trace: calls, not samples. Behind META */
-	RECORD_MODULE,       /* struct record_module, string: the module of a function */
-	RECORD_SUMS,         /* struct record_sum []: once, at the end */
-	RECORD_EDGES,        /* struct record_edge []: likewise, if callers were asked for */
-	RECORD_TRACE_STATS,  /* struct record_trace_stats: once, instead of STATS */
+	RECORD_TRACE,  /* struct record_trace, strings: the patterns of --match. Behind META */
+	RECORD_MODULE, /* struct record_module, string: the module of a function, "" = not known */
+	RECORD_SUMS,   /* struct record_sum []: once, at the end, in several records if need be */
+	RECORD_EDGES,  /* struct record_edge []: likewise, if callers were asked for */
+	RECORD_TRACE_STATS, /* struct record_trace_stats: once, instead of STATS */
 	RECORD_MAX
 };
 

@@ -18,8 +18,7 @@ const struct sink *sink_by_name(const char *name)
 	return NULL;
 }
 
-/* Length of the one of these suffixes that the path ends in; 0: none. */
-static size_t suffix_of(const char *path, const char *suffixes)
+size_t sink_suffix_of(const char *path, const char *suffixes)
 {
 	size_t path_len = strlen(path), len;
 
@@ -36,7 +35,7 @@ const struct sink *sink_by_suffix(const char *path)
 	size_t i;
 
 	for (i = 0; sinks[i]; i++)
-		if (suffix_of(path, sinks[i]->suffixes))
+		if (sink_suffix_of(path, sinks[i]->suffixes))
 			return sinks[i];
 	return NULL;
 }
@@ -45,7 +44,7 @@ size_t sink_suffix(const char *path)
 {
 	const struct sink *sink = sink_by_suffix(path);
 
-	return sink ? suffix_of(path, sink->suffixes) : 0;
+	return sink ? sink_suffix_of(path, sink->suffixes) : 0;
 }
 
 const char *sink_names(void)

@@ -40,4 +40,7 @@ const struct sink *sink_by_suffix(const char *path); /* NULL if none claims it *
 /* Length of the suffix that chose it; 0: none does. */
 size_t sink_suffix(const char *path);
 
+/* Length of the one of these space-separated suffixes that the path ends in; 0: none. */
+size_t sink_suffix_of(const char *path, const char *suffixes);
+
 #endif
