@@ -16,6 +16,10 @@
  * the program runs before that is looked at (v5.10 and v6.18, kernel/trace/trace_uprobe.c,
  * __uprobe_perf_dispatcher's trace_call_bpf()). Enabled it would be put on and taken off a list at each
  * switch of the main thread.
+ *
+ * To take out costs more than to put in: the kernel waits until no CPU can be in a program any more, for each
+ * link and for each perf event: 30 to 60 ms for a link with 7 points, 100 ms for each of 7 events. Meanwhile the
+ * later ones are hit. A trace that must end at one moment is to be ended by its programs before.
  */
 #include "probe/uprobes.h"
 
@@ -273,6 +277,31 @@ int uprobes_attach(struct uprobes *u, pid_t pid, const char *path,
 	return code;
 }
 
+/*
+ * When any consumer of an uprobe unregisters, the kernel looks at all mappings of the file, and takes the
+ * breakpoint out of each process that no consumer is left for (v6.6 and v6.18, kernel/events/uprobes.c,
+ * register_for_each_vma()). So one comes and goes: for uncoil's own process, which has no Python mapped, so
+ * that its program never runs.
+ */
+int uprobes_sweep(const struct uprobes *u, const char *path, const struct uprobe_point *points,
+		  int cnt, struct err *err)
+{
+	struct uprobe_point same[UPROBES_MAX];
+	struct uprobes other = { .multi = true };
+	int i, code;
+
+	if (!u->multi || !u->cnt)
+		return 0;
+	for (i = 0; i < cnt && i < UPROBES_MAX; i++) {
+		same[i] = points[i];
+		same[i].prog_fd = points[0].prog_fd; /* one link will do */
+	}
+	code = uprobes_attach(&other, getpid(), path, same, cnt, err);
+	uprobes_detach(&other);
+	return code;
+}
+
+/* One after the other: the kernel holds a lock over it all (event_mutex), threads gain nothing. */
 void uprobes_detach(struct uprobes *u)
 {
 	uint64_t start = now_ns();

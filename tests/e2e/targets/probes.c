@@ -3,7 +3,7 @@
  * probes multi|perf PID PATH OFFSET[:SEMAPHORE] ...: puts breakpoints there and prints "on NS", or the sentence
  * that says why not, and ends with status 1. The n-th point's cookie is n, and its hits are counted under it.
  * Then it obeys a line each: "counts" prints them all, "off" takes the breakpoints out and prints "off NS", "on" puts
- * them in again; and at the end of its input it ends without taking anything out.
+ * them in again, "sweep" takes them out of children and prints "swept" and an errno; and at the end of its input it ends without taking anything out.
  */
 #include <bpf/bpf.h>
 #include <inttypes.h>
@@ -90,7 +90,8 @@ int main(int argc, char **argv)
 	do {
 		line[strcspn(line, "\n")] = 0;
 		on = !strcmp(line, "on");
-		if (on && uprobes_attach(&u, atoi(argv[2]), argv[3], points, cnt, &err)) {
+		if (on &&
+		    uprobes_attach(&u, strtol(argv[2], NULL, 10), argv[3], points, cnt, &err)) {
 			printf("%d %d %s\n", u.cnt, u.cookies, err.msg);
 			return 1;
 		}
@@ -102,6 +103,8 @@ int main(int argc, char **argv)
 			uprobes_detach(&u);
 			printf("off %" PRIu64 "\n", u.detach_ns);
 		}
+		if (!strcmp(line, "sweep"))
+			printf("swept %d\n", uprobes_sweep(&u, argv[3], points, cnt, &err));
 	} while (fgets(line, sizeof(line), stdin));
 	return 0;
 }
