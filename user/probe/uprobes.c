@@ -17,9 +17,9 @@
  * __uprobe_perf_dispatcher's trace_call_bpf()). Enabled it would be put on and taken off a list at each
  * switch of the main thread.
  *
- * To take out costs more than to put in: the kernel waits until no CPU can be in a program any more, for each
- * link and for each perf event: 30 to 60 ms for a link with 7 points, 100 ms for each of 7 events. Meanwhile the
- * later ones are hit. A trace that must end at one moment is to be ended by its programs before.
+ * To take out costs more than to put in: the kernel waits until no CPU can be in a program any more, 30 to
+ * 80 ms for links, 100 ms for each perf event, and meanwhile some are hit and some are gone. A trace that must end
+ * at one moment is to be ended by its programs before.
  */
 #include "probe/uprobes.h"
 
@@ -27,6 +27,8 @@
 #include <inttypes.h>
 #include <linux/bpf.h>
 #include <linux/perf_event.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -301,14 +303,37 @@ int uprobes_sweep(const struct uprobes *u, const char *path, const struct uprobe
 	return code;
 }
 
-/* One after the other: the kernel holds a lock over it all (event_mutex), threads gain nothing. */
+static void *closer(void *fd)
+{
+	close(*(int *)fd);
+	return NULL;
+}
+
+/*
+ * Links go all at once, each in a thread of its own: 7 take 60 ms then, and 340 one after the other. Perf events
+ * would wait for each other anyway (event_mutex).
+ */
 void uprobes_detach(struct uprobes *u)
 {
+	pthread_t threads[UPROBES_MAX];
+	bool started[UPROBES_MAX];
 	uint64_t start = now_ns();
+	sigset_t all, before;
 	int i;
 
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all,
+			&before); /* signals are for the thread that waits for them */
 	for (i = 0; i < u->cnt; i++)
-		close(u->fds[i]);
+		started[i] = u->multi && i + 1 < u->cnt &&
+			     !pthread_create(&threads[i], NULL, closer, &u->fds[i]);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	for (i = 0; i < u->cnt; i++)
+		if (!started[i])
+			close(u->fds[i]);
+	for (i = 0; i < u->cnt; i++)
+		if (started[i])
+			pthread_join(threads[i], NULL);
 	if (u->cnt)
 		u->detach_ns = now_ns() - start;
 	u->cnt = 0;
