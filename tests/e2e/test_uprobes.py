@@ -222,6 +222,18 @@ def test_nothing_remains(probed, probes, way):
 
 
 @both
+def test_calibration(program, way):
+    """What it measures is what a hit costs: stepped dearer, both within reason, and no child is left."""
+    said = subprocess.run([program, way, "calibrate"], capture_output=True, text=True, timeout=WAIT)
+    assert said.returncode == 0, said
+    emulated, stepped, attach, detach, took = map(float, said.stdout.split())
+    assert 100 < emulated < 100e3 and emulated < stepped < 1e6, said.stdout
+    assert 0 < attach < took and 0 < detach < took
+    again = subprocess.run([program, way, "calibrate"], capture_output=True, text=True, timeout=WAIT)
+    assert .5 * emulated < float(again.stdout.split()[0]) < 2 * emulated
+
+
+@both
 def test_fork(probed, probes, way):
     """A child gets the breakpoints with the memory, and is not counted. What it runs over goes by itself, or when
     it is swept; the parent keeps its own."""
@@ -230,7 +242,8 @@ def test_fork(probed, probes, way):
     tool = probes(way, target.pid, found.file, offsets_of(found))
     child = int(ask(target, "fork"))
     before = counts(tool)
-    assert breakpoints(child, found.path, offsets_of(found)) == len(found.sites)
+    copied = breakpoints(child, found.path, offsets_of(found))  # perf-style some are gone already
+    assert copied == len(found.sites) if way == "multi" else copied > 0
     ask(target, "child")
     by_itself = breakpoints(child, found.path, offsets_of(found))
     assert by_itself == len(found.sites) if way == "multi" else by_itself < len(found.sites)
