@@ -173,8 +173,8 @@ static void costs(const struct sites *sites, struct uprobe_calibration *c)
 		hit_add(sites, SITE_LEAVE, &emulated, &steps);
 	} else {
 		hit_add(sites, SITE_BEGIN, &emulated, &steps);
-		hit_add(sites, SITE_RETURN, &emulated, &steps);
-		hit_add(sites, SITE_CLEAR, &emulated, &steps);
+		hit_add(sites, has(sites, SITE_CLEAR) ? SITE_CLEAR : SITE_RETURN, &emulated,
+			&steps);
 	}
 	printf("    %-8s  %.1f us a call, for %d hits with an empty program\n", "cost",
 	       (emulated * (double)c->emulated_ns + steps * (double)c->stepped_ns) / 1e3,

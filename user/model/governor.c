@@ -34,7 +34,6 @@
  */
 #include "model/governor.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
