@@ -16,6 +16,10 @@
  * the program runs before that is looked at (v5.10 and v6.18, kernel/trace/trace_uprobe.c,
  * __uprobe_perf_dispatcher's trace_call_bpf()). Enabled it would be put on and taken off a list at each
  * switch of the main thread.
+ *
+ * To take out costs more than to put in: the kernel waits until no CPU can be in a program any more, 30 to
+ * 80 ms for links, 100 ms for each perf event, and meanwhile some are hit and some are gone. A trace that must end
+ * at one moment is to be ended by its programs before.
  */
 #include "probe/uprobes.h"
 
@@ -23,6 +27,8 @@
 #include <inttypes.h>
 #include <linux/bpf.h>
 #include <linux/perf_event.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -273,13 +279,61 @@ int uprobes_attach(struct uprobes *u, pid_t pid, const char *path,
 	return code;
 }
 
+/*
+ * When any consumer of an uprobe unregisters, the kernel looks at all mappings of the file, and takes the
+ * breakpoint out of each process that no consumer is left for (v6.6 and v6.18, kernel/events/uprobes.c,
+ * register_for_each_vma()). So one comes and goes: for uncoil's own process, which has no Python mapped, so
+ * that its program never runs.
+ */
+int uprobes_sweep(const struct uprobes *u, const char *path, const struct uprobe_point *points,
+		  int cnt, struct err *err)
+{
+	struct uprobe_point same[UPROBES_MAX];
+	struct uprobes other = { .multi = true };
+	int i, code;
+
+	if (!u->multi || !u->cnt)
+		return 0;
+	for (i = 0; i < cnt && i < UPROBES_MAX; i++) {
+		same[i] = points[i];
+		same[i].prog_fd = points[0].prog_fd; /* one link will do */
+	}
+	code = uprobes_attach(&other, getpid(), path, same, cnt, err);
+	uprobes_detach(&other);
+	return code;
+}
+
+static void *closer(void *fd)
+{
+	close(*(int *)fd);
+	return NULL;
+}
+
+/*
+ * Links go all at once, each in a thread of its own: 7 take 60 ms then, and 340 one after the other. Perf events
+ * would wait for each other anyway (event_mutex).
+ */
 void uprobes_detach(struct uprobes *u)
 {
+	pthread_t threads[UPROBES_MAX];
+	bool started[UPROBES_MAX];
 	uint64_t start = now_ns();
+	sigset_t all, before;
 	int i;
 
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all,
+			&before); /* signals are for the thread that waits for them */
 	for (i = 0; i < u->cnt; i++)
-		close(u->fds[i]);
+		started[i] = u->multi && i + 1 < u->cnt &&
+			     !pthread_create(&threads[i], NULL, closer, &u->fds[i]);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	for (i = 0; i < u->cnt; i++)
+		if (!started[i])
+			close(u->fds[i]);
+	for (i = 0; i < u->cnt; i++)
+		if (started[i])
+			pthread_join(threads[i], NULL);
 	if (u->cnt)
 		u->detach_ns = now_ns() - start;
 	u->cnt = 0;

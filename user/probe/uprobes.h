@@ -45,11 +45,20 @@ int uprobes_attach_type(bool multi);
  * kernel knows a process's memory by that thread, and would put in nothing and say that all is well; or what the kernel said
  * to one point, which the sentence names.
  *
- * Children that the process forks meanwhile get the breakpoints with the copied memory: their hits don't run the
- * program (uprobes.c says how long they stay).
+ * Children that the process forks meanwhile get the breakpoints with the copied memory. They don't run the
+ * program, but pay for the hits: see uprobes_sweep().
  */
 int uprobes_attach(struct uprobes *u, pid_t pid, const char *path,
 		   const struct uprobe_point *points, int cnt, struct err *err);
+
+/*
+ * Takes the breakpoints out of children that were forked meanwhile and have not been attached to. perf-style the
+ * kernel does that itself, at the first hit, and this does nothing; with uprobe_multi they stay as long as the link,
+ * and each hit costs the child what it costs the parent. What is attached stays so, and hits are not missed.
+ * Takes 50 to 100 ms, of which the target sees nothing. 0 or -errno, with a sentence.
+ */
+int uprobes_sweep(const struct uprobes *u, const char *path, const struct uprobe_point *points,
+		  int cnt, struct err *err);
 
 /* Takes all out: none is in the process's memory any more when it returns, which can take the kernel 100 ms
  * each without uprobe_multi. May be called again. */

@@ -3,7 +3,10 @@
  * probes multi|perf PID PATH OFFSET[:SEMAPHORE] ...: puts breakpoints there and prints "on NS", or the sentence
  * that says why not, and ends with status 1. The n-th point's cookie is n, and its hits are counted under it.
  * Then it obeys a line each: "counts" prints them all, "off" takes the breakpoints out and prints "off NS", "on" puts
- * them in again; and at the end of its input it ends without taking anything out.
+ * them in again, "sweep" takes them out of children and prints "swept" and an errno; and at the end of its input
+ * it ends without taking anything out.
+ * probes multi|perf calibrate: prints what a hit costs, emulated and stepped, and what attaching, detaching and
+ * all of it took, in ns.
  */
 #include <bpf/bpf.h>
 #include <inttypes.h>
@@ -14,6 +17,7 @@
 
 #include "base/err.h"
 #include "os/feature.h"
+#include "probe/calibrate_uprobe.h"
 #include "probe/uprobes.h"
 
 #define INSN(code_, dst, src, off_, imm_)     \
@@ -59,6 +63,20 @@ static void counts_print(int map, int cnt)
 			printf("%" PRIu64 "%c", count, i + 1 < cnt ? ' ' : '\n');
 }
 
+static int calibrate(bool multi)
+{
+	struct uprobe_calibration c;
+	struct err err = {};
+	int code = calibrate_uprobe(multi, &c, &err);
+
+	if (code)
+		fprintf(stderr, "%d %s\n", code, err.msg);
+	else
+		printf("%u %u %" PRIu64 " %" PRIu64 " %u\n", c.emulated_ns, c.stepped_ns,
+		       c.attach_ns, c.detach_ns, c.took_ns);
+	return code ? 1 : 0;
+}
+
 int main(int argc, char **argv)
 {
 	struct uprobe_point points[UPROBES_MAX + 8] = {};
@@ -69,6 +87,8 @@ int main(int argc, char **argv)
 	bool on;
 	char *end;
 
+	if (argc == 3 && !strcmp(argv[2], "calibrate"))
+		return calibrate(!strcmp(argv[1], "multi"));
 	if (cnt < 1 || cnt > UPROBES_MAX + 8)
 		return 2;
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -90,7 +110,8 @@ int main(int argc, char **argv)
 	do {
 		line[strcspn(line, "\n")] = 0;
 		on = !strcmp(line, "on");
-		if (on && uprobes_attach(&u, atoi(argv[2]), argv[3], points, cnt, &err)) {
+		if (on &&
+		    uprobes_attach(&u, strtol(argv[2], NULL, 10), argv[3], points, cnt, &err)) {
 			printf("%d %d %s\n", u.cnt, u.cookies, err.msg);
 			return 1;
 		}
@@ -102,6 +123,8 @@ int main(int argc, char **argv)
 			uprobes_detach(&u);
 			printf("off %" PRIu64 "\n", u.detach_ns);
 		}
+		if (!strcmp(line, "sweep"))
+			printf("swept %d\n", uprobes_sweep(&u, argv[3], points, cnt, &err));
 	} while (fgets(line, sizeof(line), stdin));
 	return 0;
 }
