@@ -97,6 +97,18 @@ static __always_inline bool hit_of(struct hit *h)
 	return h->proc && h->proc->on;
 }
 
+/* Is this hit timed? */
+static __always_inline bool is_timed(struct trace_thread *thread)
+{
+	return thread->hits++ % TRACE_HITS_PER_TIMED == 0;
+}
+
+static __always_inline void time_add(__u64 begin)
+{
+	count(TRACE_STAT_TIMED);
+	count_add(TRACE_STAT_TIMED_NS, bpf_ktime_get_ns() - begin);
+}
+
 static __always_inline struct trace_hint *hint_of(struct pt_regs *ctx, struct trace_proc *proc)
 {
 	__u64 site = trace_cookies ? bpf_get_attach_cookie(ctx) : TRACE_SITES_MAX;
@@ -291,16 +303,20 @@ static __always_inline __u64 begin_frame(struct pt_regs *ctx, struct hit *h)
 SEC("uprobe")
 int on_begin(struct pt_regs *ctx)
 {
+	__u64 frame, since = 0;
 	struct hit h;
-	__u64 frame;
 
 	if (!hit_of(&h))
 		return 0;
+	if (is_timed(h.thread))
+		since = bpf_ktime_get_ns();
 	count(TRACE_STAT_BEGINS);
 	frame = begin_frame(ctx, &h);
-	if (!frame)
-		return 0;
-	return begin(&h, frame, raw_u64(h.thread, h.proc->cfg.frame_previous), EV_BEGAN_MAX);
+	if (frame)
+		begin(&h, frame, raw_u64(h.thread, h.proc->cfg.frame_previous), EV_BEGAN_MAX);
+	if (since)
+		time_add(since);
+	return 0;
 }
 
 /* 3.11 on: throw(), close(), a generator that is freed. Its frame is not the current one yet. */
@@ -326,10 +342,13 @@ int on_enter(struct pt_regs *ctx)
 {
 	__u64 arg1 = arg_1(ctx), frame = arg_2(ctx), thrown = arg_3(ctx);
 	const struct trace_cfg *cfg;
+	__u64 since = 0;
 	struct hit h;
 
 	if (!hit_of(&h))
 		return 0;
+	if (is_timed(h.thread))
+		since = bpf_ktime_get_ns();
 	count(TRACE_STAT_BEGINS);
 	cfg = &h.proc->cfg;
 	if (cfg->flags & TRACE_FRAME_FIRST) {
@@ -340,8 +359,11 @@ int on_enter(struct pt_regs *ctx)
 		count(TRACE_STAT_DROP_READ);
 		return 0;
 	}
-	return begin(&h, frame, raw_u64(h.thread, cfg->frame_previous),
-		     (__u32)thrown ? EV_BEGAN_THROW : EV_BEGAN_MAX);
+	begin(&h, frame, raw_u64(h.thread, cfg->frame_previous),
+	      (__u32)thrown ? EV_BEGAN_THROW : EV_BEGAN_MAX);
+	if (since)
+		time_add(since);
+	return 0;
 }
 
 /* USDT function__entry: the frame is the current one already, and nothing says what threw. */
@@ -566,7 +588,11 @@ static __always_inline int end_hit(struct pt_regs *ctx, __u32 ended)
 	if (!hit_of(&h))
 		return 0;
 	count(TRACE_STAT_ENDS);
-	return is_idle(&h) ? 0 : end(&h, end_frame(ctx, &h), 0, ended, now);
+	if (!is_idle(&h))
+		end(&h, end_frame(ctx, &h), 0, ended, now);
+	if (is_timed(h.thread))
+		time_add(now);
+	return 0;
 }
 
 SEC("uprobe")
@@ -599,7 +625,11 @@ int on_clear(struct pt_regs *ctx)
 		return 0;
 	count(TRACE_STAT_ENDS);
 	h.thread->tstate = arg_1(ctx);
-	return is_idle(&h) ? 0 : end(&h, arg_2(ctx), arg_1(ctx), EV_ENDED_MAX, now);
+	if (!is_idle(&h))
+		end(&h, arg_2(ctx), arg_1(ctx), EV_ENDED_MAX, now);
+	if (is_timed(h.thread))
+		time_add(now);
+	return 0;
 }
 
 /* PyTraceBack_Here(frame object): an exception arises in a frame, or passes it. Others than the interpreter

@@ -170,7 +170,8 @@ struct trace_stack {
 	__u64 parked_ns; /* of one that is parked: since when */
 };
 
-#define TRACE_ACTIVE 256 /* counters of a thread's open activations by function */
+#define TRACE_HITS_PER_TIMED 64  /* a power of two */
+#define TRACE_ACTIVE         256 /* counters of a thread's open activations by function */
 struct trace_thread {
 	__u32 tid; /* 0: this slot is free */
 	__u32 tgid;
@@ -179,7 +180,9 @@ struct trace_thread {
 	__u64 tstate; /* 0 = not known */
 	__u64 thread_id;
 	__u64 since_ns; /* when it was first seen */
-	__u32 spare;    /* a chunk that is kept, 0 = none */
+	__u32 hits;     /* one in TRACE_HITS_PER_TIMED is timed */
+	__u32 pad;
+	__u32 spare; /* a chunk that is kept, 0 = none */
 	__u32 parked_cnt;
 	__u8 raw[TRACE_FRAME_READ]; /* the frame that was read last */
 	struct trace_stack stack;
@@ -202,6 +205,8 @@ struct trace_parked_key {
 	X(HINT_WRONG, "hits where a register did not hold the frame")               \
 	X(PARKED, "switches of greenlets")                                          \
 	X(SHORT, "calls shorter than asked for, filtered")                          \
+	X(TIMED, "hits whose program was timed")                                    \
+	X(TIMED_NS, "nanoseconds that those took")                                  \
 	X(DROP_CALLS, "calls lost: the ring buffer was full")                       \
 	X(DROP_RAISES, "exceptions lost: the ring buffer was full")                 \
 	X(DROP_FUNCS, "calls lost: the table of functions was full")                \

@@ -149,13 +149,18 @@ const volatile __u32 trace_cookies = 0;    /* a probe's cookie is its site's ind
 
 char LICENSE[] SEC("license") = "GPL";
 
-static __always_inline void count(enum trace_stat stat)
+static __always_inline void count_add(enum trace_stat stat, __u64 n)
 {
 	__u32 key = stat;
 	__u64 *sum = bpf_map_lookup_elem(&trace_stats, &key);
 
 	if (sum)
-		__sync_fetch_and_add(sum, 1);
+		__sync_fetch_and_add(sum, n);
+}
+
+static __always_inline void count(enum trace_stat stat)
+{
+	count_add(stat, 1);
 }
 
 static __always_inline __u64 wake(void)
