@@ -445,6 +445,21 @@ static void lets_go_when_it_learns(void **state)
 	done(&s);
 }
 
+/* A process that ended takes its sums along: no cost, no credit, and no nonsense. */
+static void sums_that_fall(void **state)
+{
+	struct governor_sums sums = { .hits = 1000, .program_ns = 1000, .cpu_ns = SECOND };
+	struct governor g;
+
+	(void)state;
+	governor_init(&g, 10000, 600, 10 * MS, 50 * MS);
+	assert_int_equal(governor_step(&g, SECOND, &sums), GOVERNOR_ATTACH);
+	governor_attached(&g, SECOND + 10 * MS, 10 * MS, &sums);
+	sums = (struct governor_sums){ .cpu_ns = MS };
+	assert_int_equal(governor_step(&g, SECOND + 20 * MS, &sums), GOVERNOR_KEEP);
+	assert_int_equal(governor_account(&g).cost_ns, 0);
+}
+
 /* The first one is short: nobody knows yet how dear it is. */
 static void the_first_window_is_short(void **state)
 {
@@ -475,6 +490,7 @@ int main(void)
 		cmocka_unit_test(no_bound_no_pause),
 		cmocka_unit_test(lets_go_before_the_first_window),
 		cmocka_unit_test(lets_go_when_it_learns),
+		cmocka_unit_test(sums_that_fall),
 		cmocka_unit_test(the_first_window_is_short),
 	};
 

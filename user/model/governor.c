@@ -134,12 +134,18 @@ static void spend(struct governor *g, double cost_ns)
 	g->credit_ns -= cost_ns;
 }
 
+/* A sum that fell, because what it is of has ended, says nothing. */
+static double grown(uint64_t now, uint64_t before)
+{
+	return now > before ? now - before : 0;
+}
+
 /* Takes in what has come together since the last time. */
 static void look(struct governor *g, uint64_t now_ns, const struct governor_sums *sums)
 {
-	double cost = (double)(sums->hits - g->last.hits) * g->hit_ns + sums->program_ns -
-		      g->last.program_ns;
-	double useful = larger(0, (double)(sums->cpu_ns - g->last.cpu_ns) - cost);
+	double cost = grown(sums->hits, g->last.hits) * g->hit_ns +
+		      grown(sums->program_ns, g->last.program_ns);
+	double useful = larger(0, grown(sums->cpu_ns, g->last.cpu_ns) - cost);
 	uint64_t took = now_ns - g->now_ns;
 
 	g->now_ns = now_ns;
@@ -294,7 +300,7 @@ uint64_t governor_next_ns(const struct governor *g)
 void governor_attached(struct governor *g, uint64_t now_ns, uint64_t attach_ns,
 		       const struct governor_sums *sums)
 {
-	g->transit_hits = sums->hits - g->last.hits;
+	g->transit_hits = grown(sums->hits, g->last.hits);
 	look(g, now_ns, sums);
 	g->is_on = true;
 	g->attach_ns = attach_ns;
@@ -314,7 +320,7 @@ void governor_detached(struct governor *g, uint64_t now_ns, uint64_t detach_ns,
 	double missed;
 
 	g->traced_ns += on;
-	g->transit_hits += sums->hits - g->last.hits;
+	g->transit_hits += grown(sums->hits, g->last.hits);
 	g->detach_ns = detach_ns;
 	g->is_on = false;
 	g->dear = larger(g->dear * DEAR_FADES, smaller(1000, cost / larger(useful, MS)));

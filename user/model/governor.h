@@ -17,10 +17,10 @@
 
 #define GOVERNOR_BOUND_DEFAULT 250000 /* 25 %, in millionths */
 
-/* Since any moment before the start. */
+/* Since any moment before the start; what has ended should stay in them. */
 struct governor_sums {
 	uint64_t
-		hits; /* of all breakpoints; those too that come while they are put in or taken out */
+		hits; /* of all breakpoints. What is not counted while they are put in or taken out, is estimated */
 	uint64_t program_ns; /* what the programs took in all of them */
 	uint64_t cpu_ns;     /* the target's CPU time, with all that */
 };
