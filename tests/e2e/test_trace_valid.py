@@ -2,6 +2,7 @@
 """The judge of traces (trace_valid.py) lets right ones pass and finds each fault."""
 import copy
 
+import perfetto
 import pytest
 
 from trace_valid import Timeline, Trace
@@ -118,4 +119,43 @@ def test_chrome_broken(where, change, words):
     events = copy.deepcopy(CHROME)
     events[where].update(change)
     problems = Timeline(events).problems
+    assert any(words in problem for problem in problems), problems
+
+
+def field(number, value):
+    """Of a message."""
+    def varint(n):
+        return bytes([n]) if n < 128 else bytes([n & 127 | 128]) + varint(n >> 7)
+
+    if isinstance(value, int):
+        return varint(number << 3) + varint(value)
+    return varint(number << 3 | 2) + varint(len(value)) + value
+
+
+def packet(ns, kind, track, name=b"", flow=b""):
+    return field(1, field(8, ns) + field(10, 1) + field(11, field(9, kind) + field(11, track) + name + flow))
+
+
+def flow(number):
+    return field(47, number.to_bytes(8, "little"))
+
+
+PERFETTO = [
+    field(1, field(10, 1) + field(13, 1) + field(12, field(2, field(1, 5) + field(2, b"interned")))),
+    packet(1000000000001, 1, 7, field(10, 5), flow(9)), packet(1000000000002, 1, 7, field(23, b"named")),
+    packet(1000000000004, 2, 7, flow=flow(9)), packet(1000000000009, 2, 7),
+]
+
+
+def test_perfetto():
+    timeline = Timeline(perfetto.events(b"".join(PERFETTO)))
+    assert timeline.problems == []
+    assert sorted(timeline.slices) == [(1000000000001, 1000000000009, "interned"),
+                                       (1000000000002, 1000000000004, "named")]
+    assert timeline.flows == [(1000000000001, 1000000000004)]
+
+
+@pytest.mark.parametrize("without, words", [(1, "an end"), (4, "never ends"), (3, "flow")])
+def test_perfetto_broken(without, words):
+    problems = Timeline(perfetto.events(b"".join(p for i, p in enumerate(PERFETTO) if i != without))).problems
     assert any(words in problem for problem in problems), problems

@@ -14,7 +14,7 @@ from trace_valid import Trace
 from tracing import calls_of, counted, lines_of, tracer, truth, worker  # noqa: F401 (fixtures)
 
 SECTIONS = ("recursion,comprehensions,classes,from_c,generators,coroutines,exceptions,freed,made,threads,"
-            "kinds")
+            "kinds,chance")
 KINDS = {"start": "calls", "resume": "resumes", "throw": "throws", "return": "returns", "yield": "yields",
          "yield from": "yields", "unwind": "raises"}
 BEGAN, ENDED = ("calls", "resumes", "throws"), ("returns", "yields", "raises")
@@ -165,7 +165,7 @@ def summed(calls):
 @every_python
 def test_valid(worker, tracer, folder, python):
     """Each call nests, and tells the exception that left it."""
-    sections = "comprehensions,classes,from_c,generators,coroutines,exceptions,freed,made,threads,recursion"
+    sections = "comprehensions,classes,from_c,generators,coroutines,exceptions,freed,made,threads,recursion,chance"
     process = worker(python, *truth("plain", sections))
     trace = tracer(process.pid, "-f", "jsonl", file=folder / "x.jsonl")
     process.work()

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What holds of every trace, whatever was traced. A Trace is made of jsonl's objects, a Timeline of chrome's;
-`problems` has a sentence for each thing that cannot be:
+"""What holds of every trace, whatever was traced. A Trace is made of jsonl's objects, a Timeline of chrome's or
+of what perfetto.py makes of the other format; `problems` has a sentence for each thing that cannot be:
 
 	no activation ends before it begins;
 	what runs on one track nests: two calls of a thread are apart, or one is within the other;
@@ -215,13 +215,13 @@ class Timeline:
             at = self.ns(event["ts"])
             if event["ph"] == "X":
                 if event["dur"] < 0:
-                    say(event["name"], "at", at, "has a negative duration")
+                    say(event.get("name"), "at", at, "has a negative duration")
                     continue
-                slices.append((at, at + self.ns(event["dur"]), event["name"]))
+                slices.append((at, at + self.ns(event["dur"]), event.get("name")))
             elif event["ph"] == "B":
                 if stack and at < stack[-1][0]:
-                    say(event["name"], "begins before", stack[-1][1], "in which it is")
-                stack.append((at, event["name"]))
+                    say(event.get("name"), "begins before", stack[-1][1], "in which it is")
+                stack.append((at, event.get("name")))
             elif not stack:
                 say("an end at", at, "of nothing")
             else:

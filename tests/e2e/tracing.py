@@ -11,7 +11,7 @@ import pytest
 
 from conftest import TARGETS, UNCOIL, WAIT, Result, Target, wait_for
 
-FILES = [TARGETS / name for name in ("kinds.py", "oracle.py", "suspends.py")]
+FILES = [TARGETS / name for name in ("kinds.py", "oracle.py", "suspends.py", "chance.py")]
 
 
 class Tracer(Target):

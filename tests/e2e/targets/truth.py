@@ -23,6 +23,7 @@ import os
 import threading
 import weakref
 
+import chance
 import kinds
 import oracle
 import suspends
@@ -68,8 +69,7 @@ def in_a_thread(function, *args):
 
 
 def dive():
-    for _ in range(2):
-        assert deep(9900) == 9900
+    assert deep(9900) == 9900
 
 
 def recursion():
@@ -428,9 +428,9 @@ def made():
 # --- threads
 
 def worker(n):
-    for _ in range(3):
-        kinds.fib(10)
-        list(suspends.tree(5))
+    for _ in range(2):
+        kinds.fib(8)
+        list(suspends.tree(4))
         again_at_once(10)
         kinds.drive(suspends.level(3))
         list(map(hasattr, [Described()] * 20, ["missing"] * 20))
@@ -473,6 +473,7 @@ SECTIONS = {section.__name__: section for section in (
     recursion, comprehensions, classes, from_c, suspends.generators, suspends.coroutines, exceptions, freed,
     made, threads, refused)}
 SECTIONS["kinds"] = kinds.work
+SECTIONS["chance"] = chance.chance
 
 
 def work(sections):
