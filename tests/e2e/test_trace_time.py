@@ -63,7 +63,17 @@ def test_own_cost_is_stated(worker, tracer, folder):
     process.work()
     assert trace.end().code == 0
     stats = json.loads((folder / "x.json").read_text())
-    assert stats["trace"]["begin_ns"] > 100 and stats["trace"]["end_ns"] > 100, stats["trace"]
+    about = stats["trace"]
+    assert about["begin_cost_ns"] > 100 and about["end_cost_ns"] > 100, about
+    assert about["compensated"] and str(about["begin_cost_ns"]) in about["compensation"]
+    # and with what they take in them
+    trace = tracer(process.pid, "--stats", "--no-compensate", "-f", "json", file=folder / "x.json")
+    process.work()
+    assert trace.end().code == 0
+    raw = json.loads((folder / "x.json").read_text())
+    assert not raw["trace"]["compensated"]
+    nested = [next(f for f in s["functions"] if f["name"] == "mixed") for s in (stats, raw)]
+    assert nested[1]["total_ns"] / nested[1]["calls"] > nested[0]["total_ns"] / nested[0]["calls"] + 3000
 
 
 NEW = pytest.param(GOT["sid-3.14"], id="sid-3.14", marks=[] if GOT["sid-3.14"].exists() else pytest.mark.skip(

@@ -9,10 +9,10 @@ from trace_valid import Timeline, Trace
 
 
 def call(name, start, end, depth, caller, own, **more):
-    return {"type": "call", "pid": 1, "tid": 2, "thread": "main", "name": name, "module": "m", "file": "m.py",
+    line = {"type": "call", "pid": 1, "tid": 2, "thread": "main", "name": name, "module": "m", "file": "m.py",
             "line": 1, "start_ns": start, "end_ns": end, "depth": depth, "began": "call", "ended": "return",
-            "self_ns": own, "exception": None, "frame": 64 + depth, "late": False, "caller": caller,
-            "caller_line": 7 if caller else None, **more}
+            "self_ns": own, "frame": hex(64 + depth), **more}
+    return {**line, "caller": caller, "caller_line": 7} if caller else line
 
 
 RIGHT = [
@@ -21,12 +21,13 @@ RIGHT = [
     call("leaf", 30, 30, 1, "main", 0),
     call("inner", 42, 50, 2, "outer", 8),
     call("outer", 40, 50, 1, "main", 2, ended="raise", exception="KeyError"),
-    call("gen", 50, 60, 1, "main", 10, frame=7, ended="yield"),
-    call("gen", 70, 75, 1, "main", 5, frame=7, began="resume"),
+    call("gen", 50, 60, 1, "main", 10, frame="0x7", ended="yield"),
+    call("gen", 70, 75, 1, "main", 5, frame="0x7", began="resume"),
     call("main", 10, 100, 0, None, 55),
     {"type": "raise", "pid": 1, "tid": 2, "name": "inner", "exception": "KeyError", "ts_ns": 45},
     {"type": "catch", "pid": 1, "tid": 2, "name": "main", "exception": "KeyError", "ts_ns": 52},
-    {"type": "span", "pid": 1, "tid": 2, "name": "gen", "frame": 7, "start_ns": 50, "end_ns": 75, "active_ns": 15},
+    {"type": "span", "pid": 1, "tid": 2, "name": "gen", "frame": "0x7", "start_ns": 50, "end_ns": 75, "active_ns": 15,
+     "activations": 2},
     call("main", 15, 17, 0, None, 2, tid=3),
     {"type": "end", "lost": {}},
 ]
@@ -62,6 +63,9 @@ BROKEN = {
     "span backwards": (SPAN, {"end_ns": 49}, "ends before it begins"),
     "too active": (SPAN, {"active_ns": 16}, "was active for 16"),
     "active for longer than it is": (SPAN, {"active_ns": 26}, "was active for 26"),
+    "activations": (SPAN, {"activations": 3}, "has 3 activations"),
+    "a number that is none": (LEAF, {"caller_line": 0}, "a number that is none"),
+    "a caller that is none": (LEAF, {"caller": None}, "has no caller"),
     "unknown line": (RAISE, {"type": "remark"}, "unknown type"),
     "no beginning": (0, {"type": "remark"}, "the first line"),
     "no end": (-1, {"type": "trace"}, "the last line"),

@@ -15,8 +15,9 @@ import collections
 
 BEGAN = {"call", "resume", "throw", "before"}
 ENDED = {"return", "yield", "raise", "open", "unseen"}
-CALL = {"pid": int, "tid": int, "name": str, "file": str, "line": int, "start_ns": int, "end_ns": int,
-        "depth": int, "began": str, "ended": str, "self_ns": int, "frame": int}
+CALL = {"pid": int, "tid": int, "name": str, "start_ns": int, "end_ns": int, "depth": int, "began": str,
+        "ended": str, "self_ns": int, "frame": str}
+KNOWN = {"file": str, "line": int, "module": str, "exception": str, "caller": str, "caller_line": int}
 TYPES = {"trace", "call", "raise", "catch", "span", "end"}
 
 
@@ -71,7 +72,7 @@ class Trace:
     def check_call(self, call):
         """False: nothing more can be said of it."""
         say = self.problems.say
-        for key, kind in CALL.items():
+        for key, kind in {**CALL, **{key: kind for key, kind in KNOWN.items() if key in call}}.items():
             if type(call.get(key)) is not kind:
                 say(label(call), "has no", key, "that is", kind.__name__)
                 return False
@@ -82,8 +83,8 @@ class Trace:
             return False
         if not 0 <= call["self_ns"] <= call["end_ns"] - call["start_ns"]:
             say(label(call), "has an own time of", call["self_ns"])
-        if call["depth"] < 0 or call["line"] < 0:
-            say(label(call), "has depth", call["depth"], "and line", call["line"])
+        if call["depth"] < 0 or call.get("line", 1) < 1 or call.get("caller_line", 1) < 1:
+            say(label(call), "has a number that is none")
         if (call["ended"] == "raise") < bool(call.get("exception")):
             say(label(call), "ended by", call["ended"], "and has an exception that left it")
         return True
@@ -123,8 +124,8 @@ class Trace:
         if call["depth"] != depth:
             say(label(call), "has depth", call["depth"], "and is in", depth, "calls")
         name = parent["name"] if parent else None
-        if "caller" in call and call["caller"] != name:
-            say(label(call), "has the caller", call["caller"], "and is in", name)
+        if call.get("caller") != name:
+            say(label(call), "has the caller", call.get("caller"), "and is in", name)
 
     def check_sum(self, call, inner):
         duration = call["end_ns"] - call["start_ns"]
@@ -150,6 +151,8 @@ class Trace:
                 say("span of", label(span), "was active for", span["active_ns"])
             if self.whole and own and active != span["active_ns"]:
                 say("span of", label(span), "was active for", span["active_ns"], "and its activations for", active)
+            if self.whole and own and len(own) != span.get("activations", len(own)):
+                say("span of", label(span), "has", span["activations"], "activations, and there are", len(own))
             for call in own:
                 call["spanned"] = True
             if self.whole and own and min(c["start_ns"] for c in own) != span["start_ns"]:
@@ -263,7 +266,8 @@ class Timeline:
 
     def check_flow(self, key, events):
         phases = [event["ph"] for event in events]
-        at = [self.ns(event["ts"]) for event in events]
+        at = [self.ns(event["ts"]) for event in sorted(events, key=lambda event: "stf".index(event["ph"]))]
+        phases.sort(key="stf".index)
         if phases[0] != "s" or phases.count("s") != 1 or phases[-1] != "f" or phases.count("f") != 1:
             self.problems.say("flow", key, "is", "".join(phases))
         elif at != sorted(at):
