@@ -184,6 +184,21 @@ def test_fork(worker, tracer, folder):
         lives(process)
 
 
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("args", [[], ["-s"]], ids=["parent", "children"])
+def test_child_outlives(worker, tracer, folder, args, stop):
+    """A child has the breakpoints that were in at its fork, and runs into them when nobody traces any more."""
+    process = worker(SYSTEM, TARGETS / "leaves.py")
+    trace = tracer(process.pid, "--stats", "-f", "json", *args, file=folder / "x.json")
+    process.begin(byte=b"fwf")
+    process.done(3)
+    trace.send_signal(stop)
+    trace.wait(WAIT)
+    process.begin(byte=b"wew")
+    process.done(3)
+    process.finish()
+
+
 @pytest.mark.parametrize("into", ["itself", "another program"])
 def test_exec(worker, tracer, folder, into):
     """Its memory is another's afterwards, without breakpoints."""

@@ -105,10 +105,10 @@ def test_await(worker, tracer, folder, python):
     lines = lines_of(folder / "x.jsonl")
     assert not Trace(lines).problems
     (slow,) = spans_of(lines, "slow")
-    assert 1 <= duration(slow) < 1.2
-    assert .001 <= slow["active_ns"] / 1e9 < .003
+    assert 1 <= duration(slow) < 1.5
+    assert .001 <= slow["active_ns"] / 1e9 < .05
     pauses = spans_of(lines, "pause")
-    assert len(pauses) == 2 and all(.5 <= duration(p) < .65 and p["active_ns"] < 2e6 for p in pauses)
+    assert len(pauses) == 2 and all(.5 <= duration(p) < .9 and p["active_ns"] < 5e7 for p in pauses)
     activations = [c for c in lines if c["type"] == "call" and c["name"] == "slow"]
     assert [(c["began"], c["ended"]) for c in sorted(activations, key=lambda c: c["start_ns"])] == [
         ("call", "yield"), ("resume", "yield"), ("resume", "return")]
@@ -121,8 +121,8 @@ def test_many_tasks(worker, tracer, folder, python):
     assert not Trace(lines).problems
     spans = spans_of(lines, "brief")
     assert len(spans) == 500
-    assert all(.3 <= duration(s) < 1.5 and 4e5 <= s["active_ns"] < 2e7 for s in spans)
-    assert .2 <= sum(s["active_ns"] for s in spans) / 1e9 < .5
+    assert all(.3 <= duration(s) < 3 and 4e5 <= s["active_ns"] < 1e8 for s in spans)
+    assert .2 <= sum(s["active_ns"] for s in spans) / 1e9 < 2
     # they wait at once: what is one's span is in another's
     starts, ends = [s["start_ns"] for s in spans], [s["end_ns"] for s in spans]
     assert max(starts) < min(ends)
