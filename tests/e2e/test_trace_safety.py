@@ -119,11 +119,11 @@ def test_mapped_twice(changed, tracer, folder):
     """Breakpoints go into every mapping: both are looked at, at each place. Nothing runs in the second one."""
     path, where, _ = plan(changed.pid)
     start = int(changed.tell("map", path)[1], 16)
-    trace = tracer(changed.pid, "--stats", "-f", "json", file=folder / "x.json")
+    trace = tracer(changed.pid, "--stats", "-f", "json", file=folder / "right.json")
     for _ in range(10):
         changed.tell("patch", hex(start), "7f")  # the file's first byte
     assert trace.end().code == 0
-    assert stats(folder / "x.json")["patch"]["calls"] == 10
+    assert stats(folder / "right.json")["patch"]["calls"] == 10
     with open(path, "rb") as file:
         for site in where:
             address = start + site.offset
@@ -228,7 +228,8 @@ os.execv({str(command[0])!r}, {list(map(str, command))!r})
 
 
 def test_library_unloaded(worker, tracer, folder):
-    """dlclose() of an embedded Python with probes in it; and it is loaded again."""
+    """dlclose() of an embedded Python with probes in it; and it is loaded again, where what was known of it does
+    not hold: that is told, as lost."""
     subprocess.run(["gcc", "-o", folder / "unloads", TARGETS / "unloads.c", "-ldl"], check=True, timeout=60)
     process = worker(folder / "unloads")
     trace = tracer(process.pid, "--stats", "-f", "json", file=folder / "x.json")
@@ -239,7 +240,7 @@ def test_library_unloaded(worker, tracer, folder):
     process.done()
     process.work()
     result = trace.end(None if trace.poll() is not None else signal.SIGINT)
-    assert result.code == 0, result.err
+    assert result.code == (3 if "lost" in result.err else 0), result.err
     assert stats(folder / "x.json")["fib"]["calls"] >= 1973
     lives(process)
 

@@ -41,7 +41,7 @@ def compared(stats, truth):
 def test_times(worker, tracer, folder, python):
     """What probes cost is taken off: the same as without them. Somebody else may use the CPU, and not always
     while the same function runs."""
-    process = worker("nice", "-n", "-20", python, TARGETS / "timed.py")
+    process = worker("chrt", "-f", "10", python, TARGETS / "timed.py")
     file, all_stats = folder / "x.json", []
     for _ in range(3):
         trace = tracer(process.pid, "--stats", "-f", "json", file=file)
@@ -58,7 +58,7 @@ def test_times(worker, tracer, folder, python):
 
 def test_own_cost_is_stated(worker, tracer, folder):
     """Not taken off, callers have what their callees' probes took; and what is taken off is told."""
-    process = worker("nice", "-n", "-20", SYSTEM, TARGETS / "timed.py")
+    process = worker("chrt", "-f", "10", SYSTEM, TARGETS / "timed.py")
     trace = tracer(process.pid, "--stats", "-f", "json", file=folder / "x.json")
     process.work()
     assert trace.end().code == 0

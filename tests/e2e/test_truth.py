@@ -68,6 +68,12 @@ def differences(python, want, got):
     return wrong
 
 
+def same(python, want, got):
+    wrong = differences(python, want, got)
+    if wrong:
+        pytest.fail("\n".join(wrong), pytrace=False)
+
+
 def stats_of(tracer, process, file, *args, times=1):
     """What --stats says of so much work."""
     trace = tracer(process.pid, "--stats", "-f", "json", *args, file=file)
@@ -85,7 +91,7 @@ def test_counts(worker, tracer, folder, python):
     want = expected(counted(python, SECTIONS))
     process = worker(python, *truth("plain", SECTIONS))
     stats = stats_of(tracer, process, folder / "x.json")
-    assert not differences(python, want, seen(stats))
+    same(python, want, seen(stats))
     for function in stats["functions"]:
         began = sum(function[kind] for kind in BEGAN) + function["before"]
         assert began == sum(function[kind] for kind in ENDED) + function["open"] + function["unseen"], function
@@ -101,7 +107,7 @@ def test_counts_beside_the_oracle(worker, tracer, folder, python):
     process = worker(python, *truth("counted", SECTIONS))
     stats = stats_of(tracer, process, folder / "x.json")
     want = expected(json.loads(process.finish()))
-    assert not differences(python, want, seen(stats))
+    same(python, want, seen(stats))
     assert any(os.path.basename(f["file"]) == "oracle.py" and f["calls"] > 1000 for f in stats["functions"])
 
 
@@ -116,7 +122,7 @@ def test_counts_under_hooks(worker, tracer, folder, python, mode):
     want = expected(counted(python, SECTIONS))
     process = worker(python, *truth(mode, SECTIONS))
     stats = stats_of(tracer, process, folder / "x.json")
-    assert not differences(python, want, seen(stats))
+    same(python, want, seen(stats))
     process.finish()
 
 
@@ -128,9 +134,9 @@ def test_refused(worker, tracer, folder, python):
     facts = json.loads(process.finish())
     got = {key[2]: sums for key, sums in seen(stats).items()}
     for name in ("bottomless", "by_c"):
-        half = facts[name] // 2  # it worked once before
-        assert half > 300 and facts[name] == 2 * half
-        assert got[name] == {**dict.fromkeys(got[name], 0), "calls": half, "raises": half}, (name, got[name])
+        ran = facts[name]
+        assert ran > 100
+        assert got[name] == {**dict.fromkeys(got[name], 0), "calls": ran, "raises": ran}, (name, got[name])
 
 
 def test_both_ways(worker, tracer, folder):
@@ -139,11 +145,11 @@ def test_both_ways(worker, tracer, folder):
     process = worker(SYSTEM, *truth("plain", sections))
     want = expected(counted(SYSTEM, sections))
     stats = stats_of(tracer, process, folder / "x.json")
-    assert not differences(SYSTEM, want, seen(stats))
+    same(SYSTEM, want, seen(stats))
     trace = tracer(process.pid, "-f", "jsonl", file=folder / "x.jsonl")
     process.work()
     assert trace.end().code == 0
-    assert not differences(SYSTEM, want, summed(calls_of(folder / "x.jsonl")))
+    same(SYSTEM, want, summed(calls_of(folder / "x.jsonl")))
 
 
 WORD = {"call": "calls", "resume": "resumes", "throw": "throws", "before": "before", "return": "returns",
@@ -176,7 +182,7 @@ def test_valid(worker, tracer, folder, python):
     assert not trace.problems, "\n".join(trace.problems[:40])
     assert not any(lines[-1]["lost"].values()), lines[-1]
     want = expected(counted(python, sections))
-    assert not differences(python, want, summed(trace.calls))
+    same(python, want, summed(trace.calls))
     left_by = collections.defaultdict(set)
     for call in trace.calls:
         if call["ended"] == "raise":

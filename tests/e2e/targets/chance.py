@@ -6,6 +6,7 @@ import random
 import sys
 
 import kinds
+import suspends
 
 draw = random.Random(4).random  # C's, like all that is called here and not defined
 POOL = []
@@ -139,7 +140,7 @@ def hides(depth):
 
 
 async def awaits(depth):
-    await kinds.Steps(int(draw() * 3))
+    await suspends.Step(int(draw() * 3))
     step(depth)
     if draw() < .4:
         await awaits(depth + 1)

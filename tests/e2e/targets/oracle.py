@@ -26,16 +26,18 @@ class Counts:
     """Per thread, since += is not atomic."""
 
     def __init__(self):
-        self.counts = collections.Counter()
-        self.edges = collections.Counter()
+        self.counts = {}  # no Counter: a part of that is written in Python
+        self.edges = {}
 
     def count(self, kind, code, frame=None):
         if code.co_filename == __file__:
             return
         name, thread = name_of(code), threading.get_ident()
-        self.counts[thread, name, kind] += 1
+        key = thread, name, kind
+        self.counts[key] = self.counts.get(key, 0) + 1
         if kind == "start" and frame:
-            self.edges[thread, name, name_of(frame.f_code)] += 1
+            key = thread, name, name_of(frame.f_code)
+            self.edges[key] = self.edges.get(key, 0) + 1
 
     def kinds(self):
         """kind -> how many, of all functions."""

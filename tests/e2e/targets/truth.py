@@ -460,7 +460,7 @@ def refused():
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(150)
     for name, function in (("bottomless", bottomless), ("by_c", by_c)):
-        FACTS.setdefault(name, 0)
+        FACTS[name] = 0
         for _ in range(3):
             try:
                 function(0)
