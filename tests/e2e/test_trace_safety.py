@@ -323,9 +323,9 @@ def soaked(worker, python, mode, cycles):
 
 @every_python
 def test_soak(worker, python):
-    soaked(worker, python, "plain", SOAK or (30 if python == SYSTEM else 3))
+    soaked(worker, python, "plain", SOAK or (12 if python == SYSTEM else 2))
 
 
 def test_soak_greenlets(worker):
     pytest.importorskip("gevent", reason="there is no gevent: scripts/setup test")
-    soaked(worker, SYSTEM, "switches", SOAK or 15)
+    soaked(worker, SYSTEM, "switches", SOAK or 6)
