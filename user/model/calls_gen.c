@@ -124,6 +124,8 @@ static int pending_settle(struct calls *c, struct call_thread_state *t, uint32_t
 		if (g && !g->task)
 			g->task = task;
 	}
+	if (!cnt)
+		return 0;
 	t->pending_cnt -= cnt;
 	memmove(t->pending + from, t->pending + from + cnt,
 		(t->pending_cnt - from) * sizeof(*t->pending));

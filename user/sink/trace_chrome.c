@@ -130,8 +130,9 @@ static int chrome_call(void *writer, const struct call *call)
 	fputc('}', j->out);
 	if (call->flow_in)
 		put_flow(w, call, "f", call->start_ns, call->flow_in);
-	if (call->flow_out && call->end_ns > call->start_ns)
-		put_flow(w, call, "s", call->end_ns - 1, call->flow_out);
+	/* at the begin too: Perfetto takes for the source what began last, not what still runs */
+	if (call->flow_out)
+		put_flow(w, call, "s", call->start_ns, call->flow_out);
 	return err_of(w);
 }
 
