@@ -16,8 +16,8 @@
 #define TRACE_THREADS_MAX 4096
 #define TRACE_FUNCS_MAX   16384
 _Static_assert(TRACE_FUNCS_MAX <= 0xffff, "ev_call.caller");
-#define TRACE_CHUNKS      8192 /* by default: 262,144 activations that are open at once */
-#define TRACE_FRAME_READ  128  /* bytes of a frame that are read at once; offsets are below */
+#define TRACE_CHUNKS     8192 /* by default: 262,144 activations that are open at once */
+#define TRACE_FRAME_READ 128  /* bytes of a frame that are read at once; offsets are below */
 
 /* One process's Python, as far as calls go. Offsets in bytes. */
 struct trace_cfg {

@@ -316,6 +316,30 @@ static void modules_are_asked_for(void **state)
 	calls__free(c);
 }
 
+static const struct call_thread *seen;
+
+static int see_thread(void *ctx, const struct call *call)
+{
+	seen = call->thread;
+	return 0;
+}
+
+/* A sink names threads at the end, by what it was told of them. */
+static void a_thread_may_change_its_name(void **state)
+{
+	struct call_told to = { .call = see_thread };
+	struct calls *c = calls__new(&to);
+	struct tape t = { apply, c };
+	struct record_thread named = { .thread = 1 };
+	const char *name = "another name";
+
+	tape_story(&t);
+	assert_string_equal(seen->name, "MainThread");
+	tape_strings(&t, RECORD_THREAD_NAME, &named, sizeof(named), &name, 1);
+	assert_string_equal(seen->name, "another name");
+	calls__free(c);
+}
+
 static const struct call_remark *remark_like(const struct call_about *a, const char *text)
 {
 	uint32_t i;
@@ -439,6 +463,7 @@ int main(void)
 		cmocka_unit_test(greenlets_do_not_overlap),
 		cmocka_unit_test(keep_is_asked_once),
 		cmocka_unit_test(modules_are_asked_for),
+		cmocka_unit_test(a_thread_may_change_its_name),
 		cmocka_unit_test(what_is_lost_is_told),
 		cmocka_unit_test(what_does_not_hold_is_refused),
 		cmocka_unit_test(patterns_need_somebody),

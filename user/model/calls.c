@@ -89,6 +89,13 @@ struct profile *calls__profile(struct calls *c)
 	return c->profile;
 }
 
+static void thread_named(struct call_thread_state *t)
+{
+	const struct thread *of = t->of;
+
+	t->pub.name = of->name ? of->name : of->comm ? of->comm : "?";
+}
+
 struct call_thread_state *calls_thread(struct calls *c, const struct ev_hdr *hdr, int *ret_err)
 {
 	struct profile *p = c->profile;
@@ -119,9 +126,22 @@ struct call_thread_state *calls_thread(struct calls *c, const struct ev_hdr *hdr
 		p->bytes += sizeof(*t) + ENTRY_COST;
 		*ret_err = 0;
 	}
-	of = t->of;
-	t->pub.name = of->name ? of->name : of->comm ? of->comm : "?";
+	thread_named(t);
 	return t;
+}
+
+/* A thread has another name: the former one is gone with it. */
+static int thread_name_apply(struct calls *c, const void *data, size_t len, struct err *err)
+{
+	const struct record_thread *r = data;
+	int code = profile__apply(c->profile, RECORD_THREAD_NAME, data, len, err);
+	struct call_thread_state *t = NULL;
+
+	if (len >= sizeof(*r))
+		HASH_FIND(hh, c->threads, &r->thread, sizeof(r->thread), t);
+	if (t)
+		thread_named(t);
+	return code;
 }
 
 static void call_count(struct calls *c, const struct call *call)
@@ -373,8 +393,9 @@ int calls__apply(struct calls *c, enum record_type type, const void *data, size_
 	case RECORD_END:
 		code = end_apply(c, len);
 		break;
-	case RECORD_IMAGE:
 	case RECORD_THREAD_NAME:
+		return thread_name_apply(c, data, len, err);
+	case RECORD_IMAGE:
 	case RECORD_OVERHEAD:
 		return profile__apply(c->profile, type, data, len, err);
 	case RECORD_COUNTS: /* samples are no trace's */
