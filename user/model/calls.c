@@ -155,16 +155,19 @@ static void call_count(struct calls *c, const struct call *call)
 
 static int call_tell(struct calls *c, struct call_thread_state *t, struct call *call, bool parked)
 {
-	uint32_t lane;
+	struct lane_place place;
 	int err;
 
-	err = lanes_place(&t->lanes, parked, call->start_ns, call->end_ns, call->depth, &lane,
-			  &call->draw_ns);
+	err = lanes_place(&t->lanes, parked, call->start_ns, call->end_ns, call->depth, &place);
 	if (err)
 		return err;
-	call->track = (struct call_track){ .kind = lane ? CALL_TRACK_GREENLET : CALL_TRACK_THREAD,
-					   .id = t->serial,
-					   .lane = lane ? lane - 1 : 0 };
+	call->track = (struct call_track){
+		.kind = place.lane ? CALL_TRACK_GREENLET : CALL_TRACK_THREAD,
+		.id = t->serial,
+		.lane = place.lane ? place.lane - 1 : 0,
+		.fresh = place.fresh,
+	};
+	call->draw_ns = place.draw_ns;
 	call_count(c, call);
 	return c->told.call ? c->told.call(c->told.ctx, call) : 0;
 }
