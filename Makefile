@@ -29,7 +29,8 @@ WARN += -Werror
 endif
 
 # maps first: bpftool's linker resolves an extern map only if its definition came before
-BPF_SRC := bpf/maps.bpf.c $(filter-out bpf/maps.bpf.c bpf/peers.bpf.c,$(wildcard bpf/*.bpf.c))
+# peers and trace are objects of their own
+BPF_SRC := bpf/maps.bpf.c $(filter-out bpf/maps.bpf.c bpf/peers.bpf.c bpf/trace.bpf.c,$(wildcard bpf/*.bpf.c))
 BPF_OBJ := $(BPF_SRC:%.c=$(O)/%.o)
 PLAIN_OBJ := $(BPF_SRC:%.c=$(O)/plain/%.o)
 USER_SRC := $(wildcard user/*/*.c)
@@ -37,7 +38,7 @@ USER_OBJ := $(USER_SRC:%.c=$(O)/%.o)
 LIB_OBJ := $(filter-out $(O)/user/cmd/main.o,$(USER_OBJ))
 UNIT := $(patsubst tests/unit/%.c,$(O)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 FUZZERS := $(patsubst tests/fuzz/%.c,$(O)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
-SKEL := $(O)/uncoil.skel.h $(O)/plain.skel.h $(O)/peers.skel.h
+SKEL := $(O)/uncoil.skel.h $(O)/plain.skel.h $(O)/peers.skel.h $(O)/trace.skel.h
 
 .PHONY: all check check-bpf asan fuzz vm bench accuracy fmt fmt-check lint install clean help \
 	offsets vmlinux compile-tests
@@ -70,10 +71,10 @@ $(O)/plain.bpf.o: $(PLAIN_OBJ)
 $(O)/uncoil.skel.h: $(O)/uncoil.bpf.o
 	$(call msg,SKEL,$@)
 	$(Q)$(BPFTOOL) gen skeleton $< name uncoil_bpf >$@
-$(O)/peers.skel.h: $(O)/bpf/peers.bpf.o
+$(O)/peers.skel.h $(O)/trace.skel.h: $(O)/%.skel.h: $(O)/bpf/%.bpf.o
 	$(call msg,SKEL,$@)
-	$(Q)$(BPFTOOL) gen object $(O)/peers.bpf.o $<
-	$(Q)$(BPFTOOL) gen skeleton $(O)/peers.bpf.o name peers_bpf >$@
+	$(Q)$(BPFTOOL) gen object $(O)/$*.bpf.o $<
+	$(Q)$(BPFTOOL) gen skeleton $(O)/$*.bpf.o name $*_bpf >$@
 $(O)/plain.skel.h: $(O)/plain.bpf.o
 	$(call msg,EMBED,$@)
 	$(Q)(echo 'static const unsigned char plain_object_gz[] = {'; gzip -9n <$< | xxd -i; echo '};'; \
@@ -173,4 +174,4 @@ clean: ## remove everything built
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
 
--include $(BPF_OBJ:.o=.d) $(O)/bpf/peers.bpf.d $(PLAIN_OBJ:.o=.d) $(USER_OBJ:.o=.d) $(UNIT:=.d) $(FUZZERS:=.d)
+-include $(BPF_OBJ:.o=.d) $(O)/bpf/peers.bpf.d $(O)/bpf/trace.bpf.d $(PLAIN_OBJ:.o=.d) $(USER_OBJ:.o=.d) $(UNIT:=.d) $(FUZZERS:=.d)

@@ -17,11 +17,13 @@
 #define TRACE_FUNCS_MAX   16384
 _Static_assert(TRACE_FUNCS_MAX <= 0xffff, "ev_call.caller");
 #define TRACE_CHUNKS     8192 /* by default: 262,144 activations that are open at once */
-#define TRACE_FRAME_READ 128  /* bytes of a frame that are read at once; offsets are below */
+#define TRACE_SCRATCHES  16
+#define TRACE_FRAME_READ 128 /* bytes of a frame that are read at once; offsets are below */
 
 /* One process's Python, as far as calls go. Offsets in bytes. */
 struct trace_cfg {
 	__u64 runtime;
+	__u64 code_type;                 /* address of PyCode_Type */
 	__u32 flags;                     /* enum trace_cfg_flag */
 	__u32 runtime_tstate_current;    /* before 3.12: the thread state that runs; 0 = */
 	__u32 runtime_interpreters_head; /* look for it */
@@ -39,6 +41,8 @@ struct trace_cfg {
 	__u32 frame_code_tags;
 	__u32 frame_globals;
 	__u32 frame_instr;
+	__u32 frame_owner;
+	__u32 frame_tlbc;      /* index of the thread's copy of the bytecode; see code_tlbc */
 	__u32 frame_state;     /* before 3.11: f_stacktop (3.8, 3.9), f_state (3.10) */
 	__u32 frame_suspended; /* 3.10: the byte that says so; 0 = f_stacktop is not NULL */
 	__u32 frame_object;    /* PyFrameObject.f_frame (3.11+), 0 = it is the frame itself */
@@ -46,11 +50,13 @@ struct trace_cfg {
 	__u32 type_name;
 	__u32 code_read;
 	__u32 code_flags;
+	__u32 code_firsttraceable; /* 3.11+: index of a function's first RESUME */
 	__u32 code_filename;
 	__u32 code_name;
 	__u32 code_qualname;
 	__u32 code_linetable;
 	__u32 code_start;
+	__u32 code_tlbc;
 	__u32 str_length;
 	__u32 str_state;
 	__u32 str_kind_shift;
@@ -66,18 +72,21 @@ enum trace_cfg_flag {
 	TRACE_EXC_IS_TYPE = 1 << 3,  /* tstate_exception is the type (before 3.12) */
 	TRACE_RESUME_7 = 1 << 4,     /* RESUME's argument is & 7, and 4 is no begin (3.15) */
 	TRACE_FILTERED = 1 << 5,     /* --match: not every function is followed */
+	TRACE_FRAME_FIRST = 1 << 6,  /* the evaluation loop's first argument is the frame (3.8) */
 };
 
 /* Where a site keeps its frame: a register that was seen to hold it each time. */
 struct trace_hint {
 	__u32 regs; /* bit n: register n of reg_get() may be it */
 	__u32 seen; /* how often that was found true */
+	__u32 reg;  /* the one that is believed */
+	__u32 pad;
 };
 #define TRACE_HINT_SEEN 32 /* so often, and it is believed; and checked at each use */
 
 struct trace_proc {
 	__u32 image; /* 0: not used */
-	__u32 pad;
+	__u32 on;    /* all its probes are in: hits count */
 	struct trace_cfg cfg;
 	struct trace_hint hints[TRACE_SITES_MAX];
 };
@@ -89,13 +98,15 @@ enum trace_func_state {
 	TRACE_FUNC_LEFT, /* not traced */
 };
 
-/* funcs map: one function, and the sums of its activations. The first four numbers make `kinds`. */
+/* funcs map: one function, and the sums of its activations. */
 struct trace_func {
 	__u64 code;
 	__u32 image;
-	__u32 kind;                /* enum ev_func_kind */
-	__u32 state;               /* enum trace_func_state; user space */
-	__u32 told;                /* EV_CODE was sent */
+	__u32 kind;  /* enum ev_func_kind */
+	__u32 state; /* enum trace_func_state; user space */
+	__u32 told;  /* EV_CODE was sent */
+	__u32 first; /* of a generator: where its first RESUME is, in bytes (lasti) */
+	__u32 pad;
 	__u64 began[EV_BEGAN_MAX]; /* activations by how they began, */
 	__u64 ended[EV_ENDED_MAX]; /* and by how they ended */
 	__u64 self_ns;
@@ -133,7 +144,7 @@ struct trace_call {
 	__u32 kids;
 	__u32 below;
 	__u32 lasti;
-	__u32 pad;
+	__u32 caller; /* func, if its frame is the one before */
 };
 _Static_assert(sizeof(struct trace_call) == 64, "one line of the cache");
 
@@ -159,7 +170,8 @@ struct trace_stack {
 	__u64 parked_ns; /* of one that is parked: since when */
 };
 
-#define TRACE_ACTIVE 256 /* counters of a thread's open activations by function */
+#define TRACE_HITS_PER_TIMED 64  /* a power of two */
+#define TRACE_ACTIVE         256 /* counters of a thread's open activations by function */
 struct trace_thread {
 	__u32 tid; /* 0: this slot is free */
 	__u32 tgid;
@@ -168,6 +180,11 @@ struct trace_thread {
 	__u64 tstate; /* 0 = not known */
 	__u64 thread_id;
 	__u64 since_ns; /* when it was first seen */
+	__u32 hits;     /* one in TRACE_HITS_PER_TIMED is timed */
+	__u32 pad;
+	__u32 spare; /* a chunk that is kept, 0 = none */
+	__u32 parked_cnt;
+	__u8 raw[TRACE_FRAME_READ]; /* the frame that was read last */
 	struct trace_stack stack;
 	__u16 active[TRACE_ACTIVE];
 };
@@ -188,6 +205,8 @@ struct trace_parked_key {
 	X(HINT_WRONG, "hits where a register did not hold the frame")               \
 	X(PARKED, "switches of greenlets")                                          \
 	X(SHORT, "calls shorter than asked for, filtered")                          \
+	X(TIMED, "hits whose program was timed")                                    \
+	X(TIMED_NS, "nanoseconds that those took")                                  \
 	X(DROP_CALLS, "calls lost: the ring buffer was full")                       \
 	X(DROP_RAISES, "exceptions lost: the ring buffer was full")                 \
 	X(DROP_FUNCS, "calls lost: the table of functions was full")                \

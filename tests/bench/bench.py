@@ -21,6 +21,7 @@ import traceback
 from pathlib import Path
 
 import cost
+import floor
 import rig
 import scale
 import switches
@@ -30,10 +31,10 @@ DEPTHS, RATES = (5, 21, 100, 500), (1000, 10000)
 CUT = 600  # frames: more than the 512, or 400 of other functions, that are walked
 FULL = {"pairs": 30, "window": 0.6, "austin": 10, "austin_window": 1.2, "slices": 14, "depths": DEPTHS,
         "attach": 100, "memory": 10, "bystander": 12, "longest": 8,
-        "switch": 8, "switch_depths": (5, 20), "processes": 50, "hour": scale.HOUR, "overhead": 12}
+        "switch": 8, "switch_depths": (5, 20), "processes": 50, "hour": scale.HOUR, "overhead": 12, "floor": 10}
 QUICK = {"pairs": 3, "window": 0.4, "austin": 1, "austin_window": 0.4, "slices": 2, "depths": (21,),
          "attach": 10, "memory": 1, "bystander": 1, "longest": 1,
-         "switch": 2, "switch_depths": (20,), "processes": 5, "hour": 20000, "overhead": 2}
+         "switch": 2, "switch_depths": (20,), "processes": 5, "hour": 20000, "overhead": 2, "floor": 1}
 
 
 class Report:
@@ -279,11 +280,24 @@ def section_switch(report, size):
                       + ("" if (low > 5) == (high > 5) else "; TOO CLOSE TO TELL: 5 is inside"))
 
 
+def section_trace_floor(report, size):
+    report.title("trace-floor", "14. A call with an empty program at each place where a trace sees begins and ends: more CPU time"
+                 f" of the target; {size['floor']} blocks off, on, on, off")
+    for name, python in floor.interpreters().items():
+        say(name)
+        found = floor.measure(python, size["floor"])
+        report.row(f"{name}_ns", f"{name}, {found['method']}, {found['places']} places: a call and its return",
+                   found["more"], "ns", 0)
+        report.row(f"{name}_ratio", f"  times as slow as without ({found['off'][0]:.0f} ns)", found["ratio"], "", 1)
+    for name in sorted((floor.PYTHONS | floor.GOT).keys() - floor.interpreters().keys()):
+        print(f"  there is no {name}: scripts/get-pythons", flush=True)
+
+
 SECTIONS = {"sample": section_sample, "tick": section_tick, "equal": section_equal,
             "attach": section_attach, "memory": section_memory, "build": section_build,
              "bystander": section_bystander, "formats": section_formats, "switch": section_switch,
              "rates": section_rates, "scale": section_scale, "hour": section_hour,
-             "overhead": section_overhead}
+             "overhead": section_overhead, "trace-floor": section_trace_floor}
 
 
 def host():

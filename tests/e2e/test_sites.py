@@ -308,3 +308,7 @@ def test_doctor_reads_well(kinds):
     lines = text[:text.index("\n\n")].splitlines()
     assert max(map(len, lines)) <= 100
     assert any(line.split()[:1] == ["misses"] for line in lines)
+    # a call hits a begin and a return; what that costs here
+    call, hits = re.search(r"^    cost +([\d.]+) us a call, for (\d) hits", text, re.M).groups()
+    hit = re.search(r"a hit ([\d.]+) us emulated, [\d.]+ us stepped; attaching \d+ ms, detaching \d+$", text, re.M)[1]
+    assert hits == "2" and abs(float(call) - 2 * float(hit)) < .06

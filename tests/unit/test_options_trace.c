@@ -152,6 +152,9 @@ static void wrong_lines(void **state)
 		{ "-p 1 -f jsonl -o x.jsonl -o x.uncoil", "the name 'x.uncoil' says another" },
 		{ "-p 1 --stats -o x.pftrace", "'x.pftrace' would be a timeline (perfetto)" },
 		{ "-p 1 --stats -o x.txt -o x.jsonl", "'x.jsonl' would be a timeline (jsonl)" },
+		{ "-p 1 --stats -o x.trace.json", "'x.trace.json' would be a timeline (chrome)" },
+		{ "-p 1 -f chrome -o x.json -o x.stats.json",
+		  "the name 'x.stats.json' says another" },
 		{ "-p 1 --stats -f chrome", "--stats takes sums, and -f chrome is a timeline" },
 		{ "-p 1 --callers", "--callers is for sums" },
 		{ "-p 1 --callers -o x.json", "--callers is for sums" },
@@ -343,12 +346,13 @@ static void outputs_decide_what_is_traced(void **state)
 		{ "-o x.json", FORMAT_CHROME, "x.json", true, false, false },
 		{ "-o x.trace.json", FORMAT_CHROME, "x.trace.json", true, false, false },
 		{ "-o x.jsonl", FORMAT_JSONL, "x.jsonl", true, false, false },
+		{ "-o x.stats.json", FORMAT_JSON, "x.stats.json", false, false, true },
 		{ "-o x.txt", FORMAT_STATS, "x.txt", false, false, true },
 		{ "-o x.pstats", FORMAT_PSTATS, "x.pstats", false, true, true },
 		{ "-o x.prof", FORMAT_PSTATS, "x.prof", false, true, true },
 		{ "-o x.uncoil", FORMAT_RAW, "x.uncoil", true, false, false },
 		{ "-f perfetto", FORMAT_PERFETTO, ".pftrace", true, false, false },
-		{ "-f chrome", FORMAT_CHROME, ".json", true, false, false },
+		{ "-f chrome", FORMAT_CHROME, ".trace.json", true, false, false },
 		{ "-f jsonl", FORMAT_JSONL, ".jsonl", true, false, false },
 		{ "-f pstats", FORMAT_PSTATS, ".pstats", false, true, true },
 		{ "-f raw", FORMAT_RAW, ".uncoil", true, false, false },
@@ -373,6 +377,7 @@ static void outputs_decide_what_is_traced(void **state)
 		/* one timeline makes it one */
 		{ "-o x.txt -o y.pftrace --min-duration 1ms", FORMAT_STATS, "x.txt", true, false,
 		  true },
+		{ "-o x.stats.json -o y.json", FORMAT_JSON, "x.stats.json", true, false, true },
 		{ "-o x.pftrace -o y.prof", FORMAT_PERFETTO, "x.pftrace", true, true, true },
 	};
 	char line[128];

@@ -180,7 +180,7 @@ static int live_follow(struct answers *a, struct live *live, bool replace, struc
 		return err_set(err, code, "the layout of the Python in process %d is too large",
 			       live->pid);
 	cfg.task = live->tasks.cfg;
-	code = sampler__follow(a->sampler, live->pid, live->image, &cfg, replace);
+	code = a->sampler ? sampler__follow(a->sampler, live->pid, live->image, &cfg, replace) : 0;
 	if (code)
 		return err_set(err, code, "process %d is no longer what it was", live->pid);
 	return 0;
@@ -259,8 +259,9 @@ int answers__root(struct answers *a, uint32_t image, pid_t pid, bool must, struc
 
 	if (!live)
 		return err_set(err, -ENOMEM, "out of memory");
-	code = must ? live_look(a, live, false, err)
-		    : sampler__follow(a->sampler, pid, image, NULL, false);
+	code = must         ? live_look(a, live, false, err)
+	       : a->sampler ? sampler__follow(a->sampler, pid, image, NULL, false)
+			    : 0;
 	if (code)
 		return code;
 	if (live->found && !live->proved)
@@ -276,7 +277,7 @@ int answers__child(struct answers *a, uint32_t image, pid_t pid)
 	if (!live)
 		return -ENOMEM;
 	/* first of all: what it forks from here on is followed by the kernel side */
-	code = sampler__follow(a->sampler, pid, image, NULL, false);
+	code = a->sampler ? sampler__follow(a->sampler, pid, image, NULL, false) : 0;
 	if (code)
 		return code;
 	code = live_look(a, live, true, &a->why);
@@ -481,6 +482,19 @@ int answers__wait_ms(const struct answers *a, int max_ms)
 			max_ms = wait;
 	}
 	return max_ms;
+}
+
+bool answers__python(struct answers *a, uint32_t image, const struct py_found **ret_found,
+		     const struct py_layout **ret_layout)
+{
+	struct live *live;
+
+	HASH_FIND(hh, a->lives, &image, sizeof(image), live);
+	if (!live || !live->found)
+		return false;
+	*ret_found = &live->py;
+	*ret_layout = &live->layout;
+	return true;
 }
 
 bool answers__any_python(const struct answers *a, struct err *ret_why)

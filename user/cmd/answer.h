@@ -25,7 +25,7 @@ typedef int (*record_put_fn)(void *ctx, enum record_type type, const void *data,
 
 struct answers;
 
-/* NULL: out of memory. The sampler is told of each interpreter that is found, and with `tasks` of its
+/* NULL: out of memory. The sampler, if there is one, is told of each interpreter that is found, and with `tasks` of its
  * asyncio. need_gil: one that runs without a GIL is refused. */
 struct answers *answers__new(struct sampler *sampler, struct profile *profile, bool tasks,
 			     bool need_gil, record_put_fn put, void *ctx);
@@ -58,6 +58,10 @@ int answers__tasks(struct answers *a);
 
 /* How long may be waited until the two above, at most max_ms. */
 int answers__wait_ms(const struct answers *a, int max_ms);
+
+/* The Python of an image, valid until answers__free(); false: none is known. */
+bool answers__python(struct answers *a, uint32_t image, const struct py_found **ret_found,
+		     const struct py_layout **ret_layout);
 
 /* Was any interpreter found? If not, the last sentence why not. */
 bool answers__any_python(const struct answers *a, struct err *ret_why);

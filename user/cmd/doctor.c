@@ -31,6 +31,7 @@
 #include "os/feature.h"
 #include "os/proc.h"
 #include "probe/calibrate.h"
+#include "probe/calibrate_uprobe.h"
 #include "probe/sampler.h"
 #include "python/find.h"
 #include "python/layout.h"
@@ -47,6 +48,7 @@ struct doctor {
 	int refused_cnt;
 	pid_t refused_pid;
 	char *refused_why;
+	struct uprobe_calibration probe_cost; /* once measured */
 };
 
 static void row(const char *verdict, const char *name, const char *text)
@@ -280,7 +282,7 @@ static void python(struct doctor *d, pid_t pid)
 	printf("    %-26s %#" PRIx64 "\n    %-26s %#" PRIx64 "\n", "_PyRuntime at", found.runtime,
 	       "PyCode_Type at", found.code_type);
 	layout_rows(&layout);
-	plan_print(pid, &found);
+	plan_print(pid, &found, &layout, &d->probe_cost);
 }
 
 static void process(struct doctor *d, pid_t pid)

@@ -13,6 +13,8 @@ static const struct command commands[] = {
 	{ "record", cmd_record, "sample where a Python process spends its CPU time" },
 	{ "replay", cmd_replay, "write the same outputs again from a journal, without root" },
 	{ "top", cmd_top, "show, live, where the CPU time goes" },
+	{ "trace", cmd_trace,
+	  "trace each call of Python functions: a timeline, or sums by function" },
 	{ "dump", cmd_dump, "print what every thread does at this moment" },
 	{ "diff", cmd_diff, "say what changed between two recordings, and what may be chance" },
 	{ "doctor", cmd_doctor, "say what works here and on a process, what doesn't, and why" },
@@ -34,6 +36,7 @@ static void help(FILE *out)
 	      "  sudo uncoil record -p 1234 -d 10 -o flame.svg\n"
 	      "  sudo uncoil record -o flame.svg -- python3 script.py\n"
 	      "  sudo uncoil top -p 1234\n"
+	      "  sudo uncoil trace -p 1234 -d 5 -o calls.pftrace\n"
 	      "  sudo uncoil dump -p 1234\n"
 	      "  sudo uncoil doctor -p 1234\n",
 	      out);

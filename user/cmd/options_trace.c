@@ -44,18 +44,19 @@ struct parsed {
 
 enum of { TIMELINE, SUMS, JOURNAL };
 
-/* .json is a timeline's name first: with --stats, or -f json, it is the sums'. */
+/* The longest suffix that fits tells the format. .json is a timeline's: with --stats, or -f json, it is
+ * the sums'. The first one is that of a name that was not given. */
 static const struct {
 	const char *name;
 	enum of of;
 	bool text; /* a terminal can show it */
-	const char *suffixes[3];
+	const char *suffixes[2];
 } formats[] = {
 	[FORMAT_PERFETTO] = { "perfetto", TIMELINE, false, { ".pftrace", ".perfetto-trace" } },
-	[FORMAT_CHROME] = { "chrome", TIMELINE, true, { ".json" } },
+	[FORMAT_CHROME] = { "chrome", TIMELINE, true, { ".trace.json", ".json" } },
 	[FORMAT_JSONL] = { "jsonl", TIMELINE, true, { ".jsonl" } },
 	[FORMAT_STATS] = { "stats", SUMS, true, { ".txt" } },
-	[FORMAT_JSON] = { "json", SUMS, true, { ".json" } },
+	[FORMAT_JSON] = { "json", SUMS, true, { ".stats.json", ".json" } },
 	[FORMAT_PSTATS] = { "pstats", SUMS, false, { ".pstats", ".prof" } },
 	[FORMAT_RAW] = { "raw", JOURNAL, false, { ".uncoil" } },
 };
@@ -83,7 +84,7 @@ static const struct argp_option trace_options[] = {
 	  "Leave calls shorter than TIME (500us, 1ms, 2s) out of a timeline", 1 },
 	{ "output", 'o', "FILE", 0,
 	  "Write to FILE; the suffix tells the format: .pftrace (perfetto), .json (chrome), .jsonl, .txt "
-	  "(stats), .pstats or .prof (pstats), .uncoil (raw). Repeatable. '-' is standard output",
+	  "(stats), .stats.json (json), .pstats or .prof (pstats), .uncoil (raw). Repeatable. '-' is standard output",
 	  2 },
 	{ "format", 'f', "FORMAT", 0,
 	  "Timelines: perfetto (the default), chrome, jsonl (a line for each call). Sums by function: "
@@ -245,29 +246,33 @@ static error_t trace_parse(int key, char *arg, struct argp_state *state)
 
 /* --- outputs --- */
 
-static bool has_suffix(enum trace_format format, const char *path)
+/* Length of the format's suffix that the path ends in; 0: none. */
+static size_t suffix_len(enum trace_format format, const char *path)
 {
 	size_t path_len = strlen(path), len, i;
 
-	for (i = 0; i < 3 && formats[format].suffixes[i]; i++) {
+	for (i = 0; i < 2 && formats[format].suffixes[i]; i++) {
 		len = strlen(formats[format].suffixes[i]);
 		if (len <= path_len && !strcmp(path + path_len - len, formats[format].suffixes[i]))
-			return true;
+			return len;
 	}
-	return false;
+	return 0;
 }
 
 /* What the name tells; FORMAT_MAX: nothing. */
 static enum trace_format format_by_suffix(const char *path, bool stats)
 {
-	enum trace_format format;
+	enum trace_format format, best = FORMAT_MAX;
+	size_t len, longest = 0;
 
-	if (stats && has_suffix(FORMAT_JSON, path))
-		return FORMAT_JSON;
-	for (format = 0; format < FORMAT_MAX; format++)
-		if (has_suffix(format, path))
-			break;
-	return format;
+	for (format = 0; format < FORMAT_MAX; format++) {
+		len = suffix_len(format, path);
+		if (len > longest || (stats && len && len == longest)) {
+			best = format;
+			longest = len;
+		}
+	}
+	return best;
 }
 
 static enum trace_format format_by_name(const char *name)
@@ -301,7 +306,7 @@ static int output_decide(struct trace_options *o, struct trace_output *out,
 				 path);
 	/* a single output is what -f says, whatever its name, as in record */
 	if (o->output_cnt > 1 && asked < FORMAT_MAX && named < FORMAT_MAX &&
-	    !has_suffix(asked, path))
+	    suffix_len(asked, path) < suffix_len(named, path))
 		return cmd_usage(
 			"trace",
 			"-f says %s, and the name '%s' says another format; leave -f away, "
@@ -311,7 +316,7 @@ static int output_decide(struct trace_options *o, struct trace_output *out,
 		return cmd_usage(
 			"trace",
 			"--stats takes sums only, and '%s' would be a timeline (%s); leave "
-			"--stats away for both: sums go to .txt, .pstats or -f json",
+			"--stats away for both: sums go to .txt, .stats.json or .pstats",
 			path, formats[out->format].name);
 	if (!formats[out->format].text && is_stdout(&out->output) && isatty(STDOUT_FILENO))
 		return cmd_usage("trace", "%s is nothing for a terminal; give -o FILE",
@@ -376,7 +381,7 @@ static int needs_decide(struct trace_options *o, const struct parsed *parsed)
 	if (o->callers && !of[SUMS] && !of[JOURNAL])
 		return cmd_usage("trace",
 				 "--callers is for sums; add --stats, or an output of sums "
-				 "(.txt, .pstats, -f json)");
+				 "(.txt, .stats.json, .pstats)");
 	if (o->min_ns && !o->calls)
 		return cmd_usage("trace",
 				 "--min-duration leaves short calls out of a timeline, and no "

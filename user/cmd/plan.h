@@ -6,7 +6,11 @@
 #include <sys/types.h>
 
 struct py_found;
+struct py_layout;
+struct uprobe_calibration;
 
-void plan_print(pid_t pid, const struct py_found *found);
+/* cost: measured if it has not been yet (no rounds), which takes 100 ms. */
+void plan_print(pid_t pid, const struct py_found *found, const struct py_layout *layout,
+		struct uprobe_calibration *cost);
 
 #endif

@@ -27,6 +27,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "os/uprobe_multi.h"
 
 #define BTF_PATH   "/sys/kernel/btf/vmlinux"
 #define PROBE_NAME "uncoil_probe"
@@ -52,7 +53,7 @@ static enum feature_state verdict_fd(int fd, int *ret_errno)
 	return verdict(err, ret_errno);
 }
 
-static int prog_load(enum bpf_prog_type type)
+static int prog_load_as(enum bpf_prog_type type, const struct bpf_prog_load_opts *opts)
 {
 	static const struct bpf_insn insns[] = {
 		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0 }, /* r0 = 0 */
@@ -60,7 +61,12 @@ static int prog_load(enum bpf_prog_type type)
 	};
 
 	return bpf_prog_load(type, PROBE_NAME, "GPL", insns, sizeof(insns) / sizeof(insns[0]),
-			     NULL);
+			     opts);
+}
+
+static int prog_load(enum bpf_prog_type type)
+{
+	return prog_load_as(type, NULL);
 }
 
 /* libbpf takes any failure but the verifier's "unknown func" for a yes, EPERM too. So ask first
@@ -179,6 +185,39 @@ static enum feature_state probe_uprobe_pmu(int *ret_errno)
 {
 	return verdict_fd(open("/sys/bus/event_source/devices/uprobe/type", O_RDONLY | O_CLOEXEC),
 			  ret_errno);
+}
+
+/* Added in: 6.6 commits 89ae89f53d20 ("bpf: Add multi uprobe link") and b733eeade420 ("bpf: Add pid
+ * filter support for uprobe_multi link"), which ran the program for one thread of the process only; it
+ * is for all of them since 6.10 commit 46ba0e49b642 ("bpf: fix multi-uprobe PID filtering logic"), with
+ * which a pid below 0 became invalid. A kernel without the one or the other counts as without. */
+static enum feature_state probe_uprobe_multi(int *ret_errno)
+{
+	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = UPROBE_MULTI_ATTACH_TYPE);
+	const uint64_t offset = 0;
+	struct uprobe_multi_attr attr = {
+		.attach_type = UPROBE_MULTI_ATTACH_TYPE,
+		.path = (uintptr_t) "/", /* no regular file */
+		.offsets = (uintptr_t)&offset,
+		.cnt = 1,
+	};
+	int fd, err;
+
+	fd = prog_load_as(BPF_PROG_TYPE_KPROBE, &opts);
+	if (fd < 0)
+		return verdict(-errno, ret_errno);
+	attr.prog_fd = fd;
+	err = uprobe_multi_link(&attr);
+	if (err == -EBADF) { /* it knows the kind of link, and looked at the file */
+		attr.pid = -1;
+		err = uprobe_multi_link(&attr);
+		err = err == -EINVAL ? 0 : -ENOTSUP;
+	} else if (err >= 0) { /* it linked to "/": nothing that can be understood */
+		close(err);
+		err = -EINVAL;
+	}
+	close(fd);
+	return verdict(err, ret_errno);
 }
 
 /* Added in: 4.1 commit 4282d60689d4 ("tracefs: Add new tracefs file system") */
@@ -329,6 +368,13 @@ static const struct feature features[FEAT_MAX] = {
 		.why = "will trace single calls; record does not need them",
 		.need = FEATURE_UNUSED,
 		.probe = probe_uprobe_pmu,
+	},
+	[FEAT_UPROBE_MULTI] = {
+		.name = "uprobe_multi links",
+		.why = "put all probes into a process at once; without it one by one, and each "
+		       "takes long to go",
+		.need = FEATURE_UNUSED,
+		.probe = probe_uprobe_multi,
 	},
 	[FEAT_TRACEFS] = {
 		.name = "tracefs",

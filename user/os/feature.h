@@ -35,6 +35,7 @@ enum feature_id {
 	FEAT_LOOP,
 	FEAT_MAP_FILES,
 	FEAT_UPROBE,
+	FEAT_UPROBE_MULTI, /* with a filter for a process, not for a thread */
 	FEAT_TRACEFS,
 	FEAT_MAX
 };

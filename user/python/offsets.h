@@ -96,7 +96,14 @@
 	X(weakref_object, weakref, "PyWeakReference.wr_object")                                  \
 	X(cell_value, cell, "PyCellObject.ob_ref")                                               \
 	X(function_closure, function, "PyFunctionObject.func_closure")                           \
-	X(method_self, method, "PyMethodObject.im_self")
+	X(method_self, method, "PyMethodObject.im_self")                                         \
+	X(tstate_exception, tstate, "PyThreadState.current_exception (3.12+), curexc_type")      \
+	X(tstate_chunk, tstate, "PyThreadState.datastack_chunk (3.11+), or none")                \
+	X(frame_globals, frame, "_PyInterpreterFrame.f_globals (3.11+), f_globals")              \
+	X(frameobject_frame, frameobject, "PyFrameObject.f_frame (3.11+), or none")              \
+	X(code_flags, code, "PyCodeObject.co_flags")                                             \
+	X(code_firsttraceable, code, "PyCodeObject._co_firsttraceable (3.11+), or none")         \
+	X(type_dealloc, type, "PyTypeObject.tp_dealloc")
 
 struct py_offsets {
 #define X(field, group, what) uint32_t field;

@@ -59,6 +59,7 @@ struct py_found;
 	X(LEAVE, "leave", "the evaluation loop is left")                                       \
 	X(CLEAR, "clear", "a frame ends, by return or by exception")                           \
 	X(RAISE, "raise", "an exception arises in a frame, or passes it")                      \
+	X(FREE, "free", "a code object is freed: its address may be another's")                \
 	X(USDT_BEGIN, "begin", "a function begins, or a generator or coroutine resumes")       \
 	X(USDT_END, "end", "a function returns, suspends or is left by an exception")
 
@@ -107,9 +108,12 @@ int sites_find(struct elf *elf, uint16_t minor, bool no_calls, struct sites *ret
 	       struct err *err);
 
 /* The same for the Python in a process: through the file that it has mapped, whatever stands at its path
- * today. */
-int sites_find_process(pid_t pid, const struct py_found *found, struct sites *ret_sites,
-		       struct err *err);
+ * today; and where its code objects are freed. type_dealloc: of struct py_live. */
+int sites_find_process(pid_t pid, const struct py_found *found, uint32_t type_dealloc,
+		       struct sites *ret_sites, struct err *err);
+
+/* That file: a descriptor, or -errno with a sentence. */
+int sites_open(pid_t pid, const struct py_found *found, struct err *err);
 
 struct sites_state {
 	uint32_t mappings; /* in which the kernel will write breakpoints */

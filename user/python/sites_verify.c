@@ -139,12 +139,9 @@ static int on_wanted(void *ctx, const struct proc_map *map)
 	return 1;
 }
 
-int sites_find_process(pid_t pid, const struct py_found *found, struct sites *ret_sites,
-		       struct err *err)
+int sites_open(pid_t pid, const struct py_found *found, struct err *err)
 {
 	struct wanted wanted = { pid, found, -ENOENT, err };
-	char features[256] = "";
-	struct elf *elf;
 	int code;
 
 	code = proc_maps_each(pid, on_wanted, &wanted);
@@ -153,16 +150,63 @@ int sites_find_process(pid_t pid, const struct py_found *found, struct sites *re
 			       err_str(code));
 	if (wanted.fd == -ENOENT)
 		return err_set(err, -ESTALE, "process %d no longer has its Python mapped", pid);
-	if (wanted.fd < 0)
-		return wanted.fd;
-	elf = elf__open(wanted.fd, err);
-	if (!elf)
-		return -errno;
+	return wanted.fd;
+}
+
+/* Where code objects are freed: their type says so, in the process's memory. No site if it cannot be told. */
+static void free_add(pid_t pid, const struct py_found *found, uint32_t type_dealloc, int fd,
+		     struct sites *sites)
+{
+	struct site site = { .kind = SITE_FREE, .name = "PyCode_Type.tp_dealloc" };
+	struct mappings all = { .dev = found->dev, .inode = found->inode };
+	struct mem_process mem;
+	uint64_t addr;
+	ssize_t len;
+	int k;
+
+	mem_process_init(&mem, pid);
+	if (sites->method == SITES_NONE || sites->cnt == SITES_MAX ||
+	    mem_u64(&mem.mem, found->code_type + type_dealloc, &addr) ||
+	    proc_maps_each(pid, on_map, &all) < 0)
+		return;
+	for (k = 0; k < all.cnt; k++)
+		if (all.list[k].is_exec && addr >= all.list[k].start && addr < all.list[k].end)
+			break;
+	if (k == all.cnt)
+		return;
+	site.offset = addr - all.list[k].start + all.list[k].offset;
+	site.vaddr = addr - found->bias;
+	len = pread(fd, site.bytes, sizeof(site.bytes), site.offset);
+	if (len <= 0 || insn_decode(site.bytes, len, site.vaddr, &site.insn) ||
+	    site.insn.probe == INSN_REFUSED)
+		return;
+	sites->list[sites->cnt++] = site;
+}
+
+int sites_find_process(pid_t pid, const struct py_found *found, uint32_t type_dealloc,
+		       struct sites *ret_sites, struct err *err)
+{
+	char features[256] = "";
+	struct elf *elf;
+	int code, fd = sites_open(pid, found, err), copy;
+
+	if (fd < 0)
+		return fd;
+	copy = dup(fd);
+	elf = elf__open(fd, err);
+	if (!elf) {
+		code = -errno;
+		close(copy);
+		return code;
+	}
 	proc_status_line(pid, "x86_Thread_features", features, sizeof(features));
 	code = sites_find(elf, found->hex >> 16 & 0xff, strstr(features, "shstk") != NULL,
 			  ret_sites, err);
 	elf__close(elf);
 	ret_sites->dev = found->dev;
 	ret_sites->inode = found->inode;
+	if (!code && copy >= 0)
+		free_add(pid, found, type_dealloc, copy, ret_sites);
+	close(copy);
 	return code;
 }

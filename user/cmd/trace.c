@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * uncoil trace: exact calls. What goes on meanwhile is in tracing.c; how calls are seen, in
+ * docs/tracing.md.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cmd/cmd.h"
+#include "cmd/recording.h"
+#include "cmd/tracing.h"
+#include "probe/tracer.h"
+
+#define PROGRESS_NS 250000000ULL
+#define STEP_MS     100
+
+static void progress(struct tracing *t, bool last)
+{
+	uint64_t now = recording_clock_ns(CLOCK_MONOTONIC), stats[TRACE_STAT_MAX], lost = 0;
+	int i;
+
+	if (!t->is_terminal || t->options.quiet || (!last && now - t->progress_ns < PROGRESS_NS))
+		return;
+	t->progress_ns = now;
+	tracer__stats(t->tracer, stats);
+	for (i = TRACE_STAT_DROP_FIRST; i < TRACE_STAT_MAX; i++)
+		lost += stats[i];
+	fprintf(stderr, "\r\033[K%.1f s, %" PRIu64 " calls, %" PRIu64 " lost%s%s",
+		(now - t->start_ns) / 1e9, stats[TRACE_STAT_BEGINS], lost,
+		t->on_ns ? "" : ", pause", last ? "\n" : " (Ctrl-C ends it)");
+}
+
+static int run(struct tracing *t)
+{
+	uint64_t end_ns, now;
+	bool over = false;
+	int code = 0, wait_ms;
+
+	now = recording_clock_ns(CLOCK_MONOTONIC);
+	end_ns = t->options.duration_ns ? now + t->options.duration_ns : 0;
+	while (!code && !over && !recording_signal()) {
+		now = recording_clock_ns(CLOCK_MONOTONIC);
+		if (end_ns && now >= end_ns)
+			break;
+		wait_ms = end_ns && end_ns < now + STEP_MS * 1000000ULL
+				  ? (end_ns - now) / 1000000 + 1
+				  : STEP_MS;
+		code = tracing_step(t, wait_ms, &over);
+		progress(t, false);
+	}
+	return code;
+}
+
+static void begin_tell(const struct tracing *t)
+{
+	const struct trace_options *o = &t->options;
+
+	fprintf(stderr, "tracing %d process%s, exact calls", t->proc_cnt,
+		t->proc_cnt == 1 ? "" : "es");
+	if (o->max_overhead)
+		fprintf(stderr, ", slowing %s down by %.3g %% at the most",
+			t->proc_cnt == 1 ? "it" : "them", o->max_overhead / 1e4);
+	else
+		fputs(", whatever that costs", stderr);
+	fputs("; Ctrl-C ends it\n", stderr);
+	if (o->verbose)
+		tracing_tell(t);
+}
+
+/* What the governor did, if it did anything. */
+static void governor_tell(const struct tracing *t)
+{
+	struct governor_account a = governor_account(&t->governor);
+
+	if (t->options.quiet)
+		return;
+	if (t->let_go)
+		fprintf(stderr, "let go: %s\n", governor_why(&t->governor));
+	fprintf(stderr, "slowed down by about %.3g %%", a.slowdown * 100);
+	if (a.worst > 0)
+		fprintf(stderr, ", in the worst 5 s by %.3g %%", a.worst * 100);
+	fputc('\n', stderr);
+}
+
+static void child_tell(struct tracing *t)
+{
+	int status;
+
+	if (!child_ended(&t->child, &status) || t->options.quiet)
+		return;
+	if (WIFEXITED(status) && WEXITSTATUS(status))
+		fprintf(stderr, "the command exited with status %d\n", WEXITSTATUS(status));
+	else if (WIFSIGNALED(status))
+		fprintf(stderr, "the command was ended by signal %d (%s)\n", WTERMSIG(status),
+			strsignal(WTERMSIG(status)));
+}
+
+static void child_stop(struct tracing *t)
+{
+	pid_t pid = child_end(&t->child);
+
+	if (pid)
+		fprintf(stderr,
+			"the command still runs (pid %d): it did not end on SIGTERM; "
+			"`kill -9 %d` ends it\n",
+			pid, pid);
+}
+
+int cmd_trace(int argc, char **argv)
+{
+	struct tracing t = {};
+	int code;
+
+	child_init(&t.child);
+	code = options_trace(&t.options, argc, argv);
+	if (code) {
+		options_trace_done(&t.options);
+		return code;
+	}
+	t.is_terminal = isatty(STDERR_FILENO);
+	recording_signals();
+	code = tracing_start(&t);
+	if (!code && !t.options.quiet)
+		begin_tell(&t);
+	if (!code)
+		code = run(&t);
+	if (!code) {
+		progress(&t, true);
+		code = tracing_stop(&t);
+		child_tell(&t);
+	}
+	if (!code) {
+		code = trace_out_tell(t.out);
+		governor_tell(&t);
+		if (!t.options.quiet)
+			options_trace_unmatched(&t.options, stderr);
+	} else {
+		code = cmd_fail("trace", &t.err);
+	}
+	child_stop(&t);
+	tracing_free(&t);
+	return code;
+}

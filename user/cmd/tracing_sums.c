@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cmd/tracing_sums.h"
+
+#include "base/buf.h"
+#include "cmd/tracing.h"
+#include "model/record.h"
+#include "probe/tracer.h"
+
+struct summing {
+	struct buf record;
+	record_put_fn put;
+	void *ctx;
+	enum record_type type;
+};
+
+/* One more into the record, which goes when it is full. */
+static int add(struct summing *s, const void *data, size_t len)
+{
+	int code = 0;
+
+	if (s->record.len + len > RECORD_LEN_MAX / 2) {
+		code = s->put(s->ctx, s->type, s->record.data, s->record.len);
+		buf_clear(&s->record);
+	}
+	return code ? code : buf_add(&s->record, data, len);
+}
+
+static int flush(struct summing *s)
+{
+	int code = s->record.err;
+
+	if (!code && s->record.len)
+		code = s->put(s->ctx, s->type, s->record.data, s->record.len);
+	buf_clear(&s->record);
+	return code;
+}
+
+static int on_sum(void *ctx, uint32_t func, const struct trace_func *sum)
+{
+	struct record_sum record = { .func = func, .sum = *sum };
+
+	return add(ctx, &record, sizeof(record));
+}
+
+static int on_edge(void *ctx, const struct trace_edge_key *key, const struct trace_edge *sum)
+{
+	struct record_edge record = { .key = *key, .sum = *sum };
+
+	return add(ctx, &record, sizeof(record));
+}
+
+/* What a hit cost: the breakpoint as it was calibrated, and the program as it was timed meanwhile. */
+static void costs_fill(const struct tracing *t, struct record_trace_stats *r)
+{
+	uint64_t timed = r->stat[TRACE_STAT_TIMED], program_ns;
+
+	if (!t->has_cost || !timed)
+		return;
+	program_ns = r->stat[TRACE_STAT_TIMED_NS] / timed;
+	r->begin_ns = r->end_ns = t->cost.emulated_ns + program_ns;
+	/* the way out of the one breakpoint and the way into the other */
+	r->inside_ns = t->cost.emulated_ns;
+}
+
+int tracing_sums(struct tracing *t, record_put_fn put, void *ctx)
+{
+	struct record_trace_stats stats = {
+		.duration_ns = t->stop_ns - (t->first_ns ?: t->start_ns),
+		.traced_ns = t->traced_ns,
+	};
+	struct summing s = { .put = put, .ctx = ctx, .type = RECORD_SUMS };
+	int code;
+
+	buf_init(&s.record, RECORD_LEN_MAX);
+	code = tracer__sums(t->tracer, on_sum, &s);
+	if (!code)
+		code = flush(&s);
+	s.type = RECORD_EDGES;
+	if (!code && t->options.edges)
+		code = tracer__edges(t->tracer, on_edge, &s);
+	if (!code)
+		code = flush(&s);
+	buf_done(&s.record);
+	if (stats.traced_ns > stats.duration_ns)
+		stats.duration_ns = stats.traced_ns;
+	tracer__stats(t->tracer, stats.stat);
+	costs_fill(t, &stats);
+	return code ? code : put(ctx, RECORD_TRACE_STATS, &stats, sizeof(stats));
+}
