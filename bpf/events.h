@@ -348,7 +348,7 @@ struct ev_raise {
 	__u64 type;  /* address of the exception's type */
 	__u32 func;  /* 0: of a function that is not traced */
 	__u32 name_len;
-	__u8 name[EV_TYPE_NAME_MAX]; /* tp_name, raw: only name_len are submitted */
+	__u8 name[EV_TYPE_NAME_MAX]; /* tp_name, raw: name_len bytes, and whatever behind them */
 };
 _Static_assert(sizeof(struct ev_raise) == 56 + EV_TYPE_NAME_MAX, "wire");
 
