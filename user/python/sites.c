@@ -198,6 +198,53 @@ out:
 
 /* --- exported functions --- */
 
+/* Instructions of a prologue that leave the first three arguments where they are: besides those of a kind
+ * that cannot touch them, sub $…,%rsp; test %rdi,%rdi; mov %rsp,%rbp. */
+static bool keeps_arguments(const uint8_t *at, const struct insn *insn)
+{
+	static const uint8_t known[][3] = { { 0x48, 0x81, 0xec },
+					    { 0x48, 0x83, 0xec },
+					    { 0x48, 0x85, 0xff },
+					    { 0x48, 0x89, 0xe5 } };
+	size_t i;
+
+	if (insn->kind == INSN_PUSH || insn->kind == INSN_NOP || insn->kind == INSN_ENDBR)
+		return true;
+	for (i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		if (insn->len >= 3 && !memcmp(at, known[i], 3))
+			return true;
+	return false;
+}
+
+/* A function's arguments are wanted along with the hit. Where that is not proved for the place that was
+ * chosen, it is the function's first instruction, whatever that costs. */
+static uint64_t arguments_place(const struct work *w, uint64_t entry, uint64_t chosen,
+				uint32_t *number)
+{
+	uint64_t addr = entry, first = 0;
+	const struct elf_segment *segment;
+	const uint8_t *at;
+	struct insn insn;
+	uint32_t n = 1;
+
+	for (; addr < chosen; addr += insn.len, n++) {
+		segment = elf_image_find(&w->image, addr);
+		if (!segment)
+			return chosen;
+		at = segment->data + (addr - segment->vaddr);
+		if (insn_decode(at, segment->size - (addr - segment->vaddr), addr, &insn))
+			return chosen;
+		if (!first && insn.kind != INSN_ENDBR) {
+			first = addr;
+			*number = n;
+		}
+		if (!keeps_arguments(at, &insn))
+			return first;
+	}
+	*number = n;
+	return chosen;
+}
+
 static int function_find(struct work *w, const struct function *function, uint64_t entry)
 {
 	struct group group = {
@@ -210,7 +257,8 @@ static int function_find(struct work *w, const struct function *function, uint64
 	if (entry)
 		cnt = handler_choose(w->flow, &group, choices);
 	if (cnt == 1)
-		site = site_add(w, function->kind, choices[0].addr);
+		site = site_add(w, function->kind,
+				arguments_place(w, entry, choices[0].addr, &choices[0].number));
 	if (site) {
 		site->number = choices[0].number;
 		name_add(site, function->name);

@@ -176,11 +176,15 @@ static void free_add(pid_t pid, const struct py_found *found, uint32_t type_deal
 		return;
 	site.offset = addr - all.list[k].start + all.list[k].offset;
 	site.vaddr = addr - found->bias;
-	len = pread(fd, site.bytes, sizeof(site.bytes), site.offset);
-	if (len <= 0 || insn_decode(site.bytes, len, site.vaddr, &site.insn) ||
-	    site.insn.probe == INSN_REFUSED)
-		return;
-	sites->list[sites->cnt++] = site;
+	do {
+		site.offset += site.insn.len;
+		site.vaddr += site.insn.len;
+		len = pread(fd, site.bytes, sizeof(site.bytes), site.offset);
+		if (len <= 0 || insn_decode(site.bytes, len, site.vaddr, &site.insn))
+			return;
+	} while (site.insn.kind == INSN_ENDBR);
+	if (site.insn.probe != INSN_REFUSED)
+		sites->list[sites->cnt++] = site;
 }
 
 int sites_find_process(pid_t pid, const struct py_found *found, uint32_t type_dealloc,
