@@ -77,10 +77,10 @@ enum trace_cfg_flag {
 
 /* Where a site keeps its frame: a register that was seen to hold it each time. */
 struct trace_hint {
-	__u32 regs; /* bit n: register n of reg_get() may be it */
-	__u32 seen; /* how often that was found true */
-	__u32 reg;  /* the one that is believed */
-	__u32 pad;
+	__u32 regs;   /* bit n: register n of reg_get() may be it */
+	__u32 seen;   /* how often that was found true */
+	__u32 reg;    /* the one that is believed */
+	__u32 behind; /* at this site the caller is the current frame already */
 };
 #define TRACE_HINT_SEEN 32 /* so often, and it is believed; and checked at each use */
 
@@ -203,6 +203,7 @@ struct trace_parked_key {
 	X(UNBEGUN, "ends of frames that never began: the interpreter's own")        \
 	X(SLOW, "hits whose frame was looked up in the thread state")               \
 	X(HINT_WRONG, "hits where a register did not hold the frame")               \
+	X(BEFORE, "ends of calls that had begun before, it is not known which")     \
 	X(PARKED, "switches of greenlets")                                          \
 	X(SHORT, "calls shorter than asked for, filtered")                          \
 	X(TIMED, "hits whose program was timed")                                    \

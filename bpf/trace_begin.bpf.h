@@ -91,10 +91,17 @@ static __always_inline bool is_timed(struct trace_thread *thread)
 	return thread->hits++ % TRACE_HITS_PER_TIMED == 0;
 }
 
+/* One that was interrupted says nothing of what a program takes. */
+#define TIMED_MAX_NS 10000
+
 static __always_inline void time_add(__u64 begin)
 {
+	__u64 took = bpf_ktime_get_ns() - begin;
+
+	if (took > TIMED_MAX_NS)
+		return;
 	count(TRACE_STAT_TIMED);
-	count_add(TRACE_STAT_TIMED_NS, bpf_ktime_get_ns() - begin);
+	count_add(TRACE_STAT_TIMED_NS, took);
 }
 
 static __always_inline struct trace_hint *hint_of(struct pt_regs *ctx, struct trace_proc *proc)

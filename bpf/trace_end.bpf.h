@@ -45,20 +45,27 @@ SHARED int raise_tell(struct trace_thread *thread, const struct trace_proc *proc
 	return 0;
 }
 
+/* Before 3.11 a generator's frame says whether it is suspended. */
+static __always_inline bool is_suspended(const struct trace_cfg *cfg, const struct trace_func *func,
+					 __u64 frame)
+{
+	__u64 state = 0;
+
+	if (!cfg->frame_state || !func || func->kind == EV_FUNC_PLAIN ||
+	    user_u64(&state, frame + cfg->frame_state))
+		return false;
+	return cfg->frame_suspended ? (__u8)state == (__u8)cfg->frame_suspended : state != 0;
+}
+
 /* How the activation on top ended, where return, yield and exception are one place. `tstate`: 0 = to be
  * looked up, if it is needed. */
 static __always_inline __u32 ended_how(struct hit *h, struct trace_call *top, __u64 tstate)
 {
 	const struct trace_cfg *cfg = &h->proc->cfg;
-	struct trace_func *func = func_at(top->func);
-	__u64 state = 0, type;
+	__u64 type;
 
-	/* before 3.11 the frame says whether it is suspended */
-	if (cfg->frame_state && func && func->kind != EV_FUNC_PLAIN &&
-	    !user_u64(&state, top->frame + cfg->frame_state)) {
-		if (cfg->frame_suspended ? (__u8)state == (__u8)cfg->frame_suspended : state != 0)
-			return EV_ENDED_YIELD;
-	}
+	if (is_suspended(cfg, func_at(top->func), top->frame))
+		return EV_ENDED_YIELD;
 	if (!(top->flags & TRACE_CALL_RAISED))
 		return EV_ENDED_RETURN;
 	type = exception_type(cfg, tstate ?: tstate_get(h->thread, cfg));
@@ -69,12 +76,15 @@ static __always_inline __u32 ended_how(struct hit *h, struct trace_call *top, __
 	return EV_ENDED_RAISE;
 }
 
-/* An activation that was open when its thread was first hit. */
-static __noinline int end_before(struct hit *h, __u32 number, __u64 frame, __u32 ended, __u64 now)
+/* An activation whose begin was not seen: it was open when its thread was first hit, at `start_ns`. Its
+ * frame is in `raw`. */
+static __noinline int end_before(struct hit *h, __u64 frame, __u32 ended, __u64 start_ns, __u64 now)
 {
 	struct trace_thread *thread = h->thread;
+	const struct trace_cfg *cfg = &h->proc->cfg;
+	__u32 number = func_get(h, frame);
 	struct trace_call call = { .frame = frame,
-				   .start_ns = thread->since_ns,
+				   .start_ns = start_ns,
 				   .func = number,
 				   .flags = EV_BEGAN_BEFORE,
 				   .lasti = EV_LASTI_NONE };
@@ -82,9 +92,12 @@ static __noinline int end_before(struct hit *h, __u32 number, __u64 frame, __u32
 
 	if (!func || func->state == TRACE_FUNC_LEFT)
 		return 0;
+	if (ended >= EV_ENDED_MAX)
+		ended = is_suspended(cfg, func, frame)                 ? EV_ENDED_YIELD
+			: exception_type(cfg, tstate_get(thread, cfg)) ? EV_ENDED_RAISE
+								       : EV_ENDED_RETURN;
 	__sync_fetch_and_add(&func->began[EV_BEGAN_BEFORE], 1);
-	if (ended < EV_ENDED_MAX)
-		__sync_fetch_and_add(&func->ended[ended], 1);
+	__sync_fetch_and_add(&func->ended[ended], 1);
 	if (trace_events)
 		call_emit(thread, &call, h->proc->image, 0, EV_CALL_FLAGS(EV_BEGAN_BEFORE, ended),
 			  now);
@@ -114,6 +127,7 @@ SHARED int end_find(struct trace_thread *thread, struct trace_proc *proc, __u64 
 {
 	struct hit h = { thread, proc };
 	struct search s = { .frame = frame };
+	struct trace_func *func;
 
 	if (!thread || !proc)
 		return 0;
@@ -121,6 +135,12 @@ SHARED int end_find(struct trace_thread *thread, struct trace_proc *proc, __u64 
 		return 1;
 	if (is_unbegun(&h, frame)) {
 		count(TRACE_STAT_UNBEGUN);
+		/* 3.11's throw() goes on behind a `yield from` without a begin */
+		if (!frame_read(thread, &proc->cfg, frame)) {
+			func = func_at(func_get(&h, frame));
+			if (func && func->kind != EV_FUNC_PLAIN)
+				end_before(&h, frame, ended, now, now);
+		}
 		return 0;
 	}
 	s.at = thread->stack;
@@ -133,7 +153,7 @@ SHARED int end_find(struct trace_thread *thread, struct trace_proc *proc, __u64 
 		return 0;
 	stack_park(thread, proc->image);
 	if (!frame_read(thread, &proc->cfg, frame))
-		end_before(&h, func_get(&h, frame), frame, ended, now);
+		end_before(&h, frame, ended, thread->since_ns, now);
 	return 0;
 }
 
@@ -154,14 +174,22 @@ static __noinline __u64 end_frame(struct pt_regs *ctx, struct hit *h)
 			return 0;
 	}
 	current = frame_current(h->thread, cfg);
-	/* some sites are behind the store that makes the caller current */
-	if (top && (current == top->frame || (current == top->previous && !top->type))) {
+	/* some sites are behind the store that makes the caller current. Where an exception's way out is
+	 * not hit, one that was seen in the top one may have ended it already */
+	if (top && (current == top->frame ||
+		    (current == top->previous && (!top->type || cfg->flags & TRACE_SEES_RAISE)))) {
 		if (hint) {
 			if (frame)
 				count(TRACE_STAT_HINT_WRONG);
 			hint_learn(hint, ctx, top->frame);
+			hint->behind = current != top->frame;
 		}
 		return top->frame;
+	}
+	/* the caller is current already, and nothing says whose end it is: of one that began before */
+	if (!frame && (!hint || hint->behind || !hint->seen) && cfg->frame_state) {
+		count(TRACE_STAT_BEFORE);
+		return 0;
 	}
 	if (!frame)
 		return current;

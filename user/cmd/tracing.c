@@ -476,10 +476,11 @@ int tracing_step(struct tracing *t, int wait_ms, bool *ret_over)
 
 int tracing_stop(struct tracing *t)
 {
-	int code = window_close(t);
 	bool more = true;
+	int code;
 
 	t->stop_ns = now_ns();
+	code = window_close(t);
 	profile__want_again(calls__profile(trace_out_calls(t->out)));
 	while (!code && more)
 		code = take_events(t, 0, &more);

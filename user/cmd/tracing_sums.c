@@ -65,7 +65,7 @@ static void costs_fill(const struct tracing *t, struct record_trace_stats *r)
 int tracing_sums(struct tracing *t, record_put_fn put, void *ctx)
 {
 	struct record_trace_stats stats = {
-		.duration_ns = t->stop_ns - (t->first_ns ?: t->start_ns),
+		.duration_ns = t->first_ns ? t->stop_ns - t->first_ns : 0,
 		.traced_ns = t->traced_ns,
 	};
 	struct summing s = { .put = put, .ctx = ctx, .type = RECORD_SUMS };

@@ -205,6 +205,9 @@ static void compensate(struct filling *f)
 		row->self_ns = self;
 		row->total_ns =
 			less(row->total_ns, row->below * hits + row->primitive * a->inside_ns);
+		/* what is taken off is a mean: never more of the whole than of its part */
+		if (row->total_ns < row->self_ns)
+			row->total_ns = row->self_ns;
 	}
 }
 

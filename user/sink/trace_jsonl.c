@@ -93,6 +93,8 @@ static int jsonl_call(void *writer, const struct call *call)
 		json_field_str(j, ",", "exception", call->exception);
 	if (call->late)
 		fputs(",\"late\":true", j->out);
+	if (call->track.kind == CALL_TRACK_GREENLET)
+		fputs(",\"parked\":true", j->out);
 	if (call->caller)
 		json_field_str(j, ",", "caller", call->caller->name);
 	if (call->caller_line)
