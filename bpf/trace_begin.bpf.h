@@ -111,14 +111,15 @@ static __always_inline struct trace_hint *hint_of(struct pt_regs *ctx, struct tr
 	return site < TRACE_SITES_MAX ? &proc->hints[site] : NULL;
 }
 
-/* Where the caller stood, for a timeline. */
+/* Where the caller stands, for a timeline: in the call that led here, whatever frames that are not
+ * traced, or are the interpreter's own, lie between. */
 static __always_inline __u32 caller_lasti(const struct trace_cfg *cfg,
-					  const struct trace_call *caller, __u64 previous)
+					  const struct trace_call *caller)
 {
 	struct trace_func *func = caller ? func_at(caller->func) : NULL;
 	__u64 instr = 0;
 
-	if (!func || caller->frame != previous || user_u64(&instr, previous + cfg->frame_instr))
+	if (!func || user_u64(&instr, caller->frame + cfg->frame_instr))
 		return EV_LASTI_NONE;
 	if (!(cfg->flags & TRACE_INSTR_IS_PTR))
 		return (__u32)instr;
@@ -241,8 +242,8 @@ static __always_inline int begin(struct hit *h, __u64 frame, __u64 previous, __u
 	call->kids = 0;
 	call->below = 0;
 	call->flags = flags;
-	call->caller = top && top->frame == previous ? top->func : 0;
-	call->lasti = trace_events ? caller_lasti(&h->proc->cfg, top, previous) : EV_LASTI_NONE;
+	call->caller = top ? top->func : 0;
+	call->lasti = trace_events ? caller_lasti(&h->proc->cfg, top) : EV_LASTI_NONE;
 	call->start_ns = bpf_ktime_get_ns();
 	return 0;
 }
