@@ -243,7 +243,7 @@ static __always_inline int begin(struct hit *h, __u64 frame, __u64 previous, __u
 	call->kids = 0;
 	call->below = 0;
 	call->flags = flags;
-	call->caller = top && top->frame == previous ? top->func : 0;
+	call->caller = top ? top->func : 0;
 	call->start_ns = bpf_ktime_get_ns();
 	return 0;
 }

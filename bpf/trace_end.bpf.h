@@ -99,8 +99,8 @@ static __noinline int end_before(struct hit *h, __u64 frame, __u32 ended, __u64 
 	if (kind < EV_BEGAN_MAX * EV_ENDED_MAX)
 		__sync_fetch_and_add(&func->kinds[kind], 1);
 	if (trace_events)
-		call_emit(thread, &call, h->proc->image, 0, EV_CALL_FLAGS(EV_BEGAN_BEFORE, ended),
-			  now);
+		call_emit(thread, &call, NULL, h->proc->image,
+			  EV_CALL_FLAGS(EV_BEGAN_BEFORE, ended), now);
 	return 0;
 }
 

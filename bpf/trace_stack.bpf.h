@@ -178,10 +178,11 @@ static __always_inline __u32 caller_lasti(const struct trace_cfg *cfg,
 }
 
 static __always_inline void call_emit(struct trace_thread *thread, const struct trace_call *call,
-				      __u32 image, __u32 depth, __u32 flags, __u64 end_ns)
+				      const struct trace_call *caller, __u32 image, __u32 flags,
+				      __u64 end_ns)
 {
 	struct trace_proc *proc = proc_of(thread->proc);
-	__u32 lasti = proc ? caller_lasti(&proc->cfg, call) : EV_LASTI_NONE;
+	__u32 lasti = proc ? caller_lasti(&proc->cfg, caller) : EV_LASTI_NONE;
 	struct ev_call *ev;
 
 	ev = bpf_ringbuf_reserve(&trace_ring, sizeof(*ev), 0);
@@ -194,7 +195,7 @@ static __always_inline void call_emit(struct trace_thread *thread, const struct 
 	ev->frame = call->frame;
 	ev->child_ns = call->child_ns;
 	ev->func = call->func;
-	ev->depth = depth;
+	ev->depth = caller ? thread->stack.depth : 0;
 	ev->flags = flags;
 	ev->caller = call->caller;
 	ev->lasti = lasti;
@@ -258,24 +259,24 @@ static __always_inline void func_add(const struct trace_call *call, __u32 ended,
 static __always_inline void call_end(struct trace_thread *thread, __u32 image,
 				     struct trace_call *call, __u32 ended, __u32 flags, __u64 now)
 {
-	__u64 total = now - call->start_ns, self = total - call->child_ns;
 	__u32 depth = thread->stack.depth - 1, began = EV_CALL_BEGAN(call->flags);
+	__u64 total = now - call->start_ns;
 	struct trace_call *caller;
 
 	func_add(call, ended, total);
 	(*active_of(thread, call->func))--;
+	stack_pop(thread); /* what was on top can be read still: chunk_free() */
+	caller = stack_top(&thread->stack);
 	if (trace_events) {
-		flags |= call->flags & EV_CALL_PARKED;
+		flags |= EV_CALL_FLAGS(began, ended) | (call->flags & EV_CALL_PARKED);
 		if (total < trace_min_ns || (trace_depth && depth >= trace_depth))
 			count(TRACE_STAT_SHORT);
 		else
-			call_emit(thread, call, image, depth, EV_CALL_FLAGS(began, ended) | flags,
-				  now);
+			call_emit(thread, call, caller, image, flags, now);
 	}
-	stack_pop(thread);
-	caller = stack_top(&thread->stack);
 	if (trace_edges)
-		edge_add(call, caller ? caller->func : 0, self, total, began == EV_BEGAN_CALL);
+		edge_add(call, caller ? caller->func : 0, total - call->child_ns, total,
+			 began == EV_BEGAN_CALL);
 	if (!caller)
 		return;
 	caller->child_ns += total;
