@@ -86,9 +86,19 @@ struct trace_hint {
 
 struct trace_proc {
 	__u32 image; /* 0: not used */
-	__u32 on;    /* all its probes are in: hits count */
+	__u32 on;    /* all its probes are in: hits count, if this is */
+	__u32 epoch; /* execs so far, from 1: what is known of it is of that program; kernel side */
+	__u32 pad;
 	struct trace_cfg cfg;
 	struct trace_hint hints[TRACE_SITES_MAX];
+};
+
+/* kin map: a child that user space was told of and has not taken into trace_procs yet. */
+enum trace_kin {
+	TRACE_KIN_NONE,
+	TRACE_KIN_FORKED, /* it has its parent's memory, a copy, */
+	TRACE_KIN_SHARES, /* or the same until it execs (vfork) */
+	TRACE_KIN_EXECED, /* it has exec'ed meanwhile */
 };
 
 /* What user space decides of a function (--match), as soon as it knows its name. */
@@ -216,7 +226,8 @@ struct trace_parked_key {
 	X(DROP_TSTATE, "hits lost: the thread state was not found")                 \
 	X(DROP_READ, "hits lost: a frame could not be read")                        \
 	X(DROP_EDGES, "calls whose caller was lost: the table of callers was full") \
-	X(DROP_PARKED, "calls lost: too many greenlets were switched away")
+	X(DROP_PARKED, "calls lost: too many greenlets were switched away")         \
+	X(DROP_LIVES, "forks and execs lost: the ring buffer was full")
 
 enum trace_stat {
 #define X(name, text) TRACE_STAT_##name,

@@ -13,7 +13,8 @@ struct hit {
 	struct trace_proc *proc;
 };
 
-/* A slot for a thread that is hit for the first time; 0: its process is not followed, or there is no room. */
+/* A slot for a thread that is hit for the first time; 0: its process is not followed, not now, or
+ * there is no room. */
 SHARED __u32 slot_new(void)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
@@ -27,7 +28,7 @@ SHARED __u32 slot_new(void)
 	if (!proc)
 		return 0;
 	of = proc_of(*proc);
-	if (!of)
+	if (!of || of->on != of->epoch)
 		return 0;
 	if (bpf_map_pop_elem(&free_slots, &number)) {
 		count(TRACE_STAT_DROP_THREADS);
@@ -82,7 +83,7 @@ static __always_inline bool hit_of(struct hit *h)
 	if (!h->thread)
 		return false;
 	h->proc = proc_of(h->thread->proc);
-	return h->proc && h->proc->on;
+	return h->proc && h->proc->on == h->proc->epoch;
 }
 
 /* Is this hit timed? */

@@ -43,6 +43,10 @@ int answers__root(struct answers *a, uint32_t image, pid_t pid, bool must, struc
  * put() failed with, or -ENOMEM. */
 int answers__child(struct answers *a, uint32_t image, pid_t pid);
 
+/* Announces what a followed process forked, after its EV_FORK: it has its parent's interpreter. 0 or
+ * -ENOMEM. */
+int answers__forked(struct answers *a, uint32_t image, pid_t pid);
+
 /* Tells of the image's threads that wait already (cmd/asleep.h). Before the sampler is started. */
 int answers__asleep(struct answers *a, uint32_t image);
 
