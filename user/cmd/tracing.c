@@ -168,7 +168,8 @@ static int begin(struct tracing *t)
 		buf_add(&record, o->match.patterns[i].text, len);
 	}
 	if (!code)
-		code = record.err ? record.err : tracing_put(t, RECORD_TRACE, record.data, record.len);
+		code = record.err ? record.err
+				  : tracing_put(t, RECORD_TRACE, record.data, record.len);
 	buf_done(&record);
 	return code;
 }
@@ -423,8 +424,8 @@ int tracing_start(struct tracing *t)
 	code = begin(t);
 	if (code)
 		return code;
-	t->answers =
-		answers__new(NULL, calls__profile(trace_out_calls(t->out)), false, false, tracing_put, t);
+	t->answers = answers__new(NULL, calls__profile(trace_out_calls(t->out)), false, false,
+				  tracing_put, t);
 	if (!t->answers)
 		return err_set(&t->err, -ENOMEM, "out of memory");
 	code = explain(t, tracer__load(t->tracer, &t->err), "cannot load the BPF programs");
@@ -468,9 +469,12 @@ int tracing_step(struct tracing *t, int wait_ms, bool *ret_over)
 int tracing_stop(struct tracing *t)
 {
 	bool more = true;
-	int code;
+	int i, code;
 
 	t->stop_ns = now_ns();
+	for (i = 0; i < t->proc_cnt; i++)
+		if (t->procs[i].pidfd >= 0 && t->procs[i].due_ns && t->procs[i].ready)
+			t->kin.missed++; /* and so, it ends for the trace */
 	code = window_close(t);
 	profile__want_again(calls__profile(trace_out_calls(t->out)));
 	while (!code && more)
@@ -489,9 +493,11 @@ void tracing_tell(const struct tracing *t)
 	int i;
 
 	for (i = 0; i < t->proc_cnt; i++)
-		fprintf(stderr, "process %d: %s, %d probes\n", t->procs[i].pid,
-			t->procs[i].sites.method == SITES_USDT ? "USDT points" : "opcode handlers",
-			t->procs[i].sites.cnt);
+		if (t->procs[i].ready)
+			fprintf(stderr, "process %d: %s, %d probes\n", t->procs[i].pid,
+				t->procs[i].sites.method == SITES_USDT ? "USDT points"
+								       : "opcode handlers",
+				t->procs[i].sites.cnt);
 	if (t->has_cost)
 		fprintf(stderr,
 			"a hit costs %u ns here before its program runs (stepped: %u); `uncoil "

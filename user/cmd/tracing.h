@@ -27,13 +27,13 @@
 /* One process that is traced. */
 struct tracing_proc {
 	pid_t pid;
-	uint32_t image; /* unique; another one after each exec */
-	uint32_t index; /* the tracer's */
-	int pidfd;      /* -1: it has ended */
-	int file;       /* its Python's; -1: not open */
-	bool ready;     /* its Python, and the places in it, are known */
-	bool refused;   /* or will not be */
-	bool on;        /* probes are in */
+	uint32_t image;  /* unique; another one after each exec */
+	uint32_t index;  /* the tracer's */
+	int pidfd;       /* -1: it has ended */
+	int file;        /* its Python's; -1: not open */
+	bool ready;      /* its Python, and the places in it, are known */
+	bool refused;    /* or will not be */
+	bool on;         /* probes are in */
 	uint64_t due_ns; /* since when they should be; 0 = it is not measured. CLOCK_MONOTONIC */
 	uint64_t cpu_begin_ns, cpu_ns; /* CPU time when it was added, and used since */
 	uint64_t dev, inode;           /* of `file` */

@@ -126,7 +126,8 @@ void tracing_proc_ended(struct tracing *t, struct tracing_proc *proc)
 	close(proc->pidfd);
 	proc->pidfd = -1;
 	t->live_cnt--;
-	if (proc->due_ns && (proc->ready || answers__python(t->answers, proc->image, &found, &layout)))
+	if (proc->due_ns &&
+	    (proc->ready || answers__python(t->answers, proc->image, &found, &layout)))
 		t->kin.missed++;
 	else if (proc->due_ns)
 		t->kin.unknown++;
@@ -164,10 +165,10 @@ int tracing_proc_ready(struct tracing *t, struct tracing_proc *proc)
 		code = sites_find_process(proc->pid, found, layout->abi.live.type_dealloc,
 					  &proc->sites, &t->err);
 	if (code)
-		return t->err.msg[0] ? code
-				     : err_set(&t->err, code,
-					       "cannot look for the places of calls: %s",
-					       err_str(code));
+		return t->err.msg[0]
+			       ? code
+			       : err_set(&t->err, code, "cannot look for the places of calls: %s",
+					 err_str(code));
 	if (proc->sites.method == SITES_NONE)
 		return err_set(&t->err, -ENOTSUP,
 			       "calls of process %d cannot be traced: %s (`uncoil record` samples "
