@@ -333,9 +333,8 @@ struct ev_call {
 	__u32 func;     /* EV_FUNC's number */
 	__u32 depth;    /* traced activations below it on its stack */
 	__u16 flags;    /* EV_CALL_FLAGS, enum ev_call_flag */
-	__u16 caller; /* EV_FUNC's number of the activation below it; 0 = none: nothing below it is
-			 * traced, or its frame is not the next one */
-	__u32 lasti;  /* where its caller stood at the call (struct py_frame); EV_LASTI_NONE */
+	__u16 caller;   /* EV_FUNC's number of the activation below it on its stack; 0 = none */
+	__u32 lasti;    /* where its caller stood at the call (struct py_frame); EV_LASTI_NONE */
 };
 _Static_assert(sizeof(struct ev_call) == 72, "wire");
 
@@ -348,7 +347,7 @@ struct ev_raise {
 	__u64 type;  /* address of the exception's type */
 	__u32 func;  /* 0: of a function that is not traced */
 	__u32 name_len;
-	__u8 name[EV_TYPE_NAME_MAX]; /* tp_name, raw: only name_len are submitted */
+	__u8 name[EV_TYPE_NAME_MAX]; /* tp_name, raw: name_len bytes, and whatever behind them */
 };
 _Static_assert(sizeof(struct ev_raise) == 56 + EV_TYPE_NAME_MAX, "wire");
 

@@ -29,10 +29,10 @@ int on_begin(struct pt_regs *ctx)
 		return 0;
 	if (is_timed(h.thread))
 		since = bpf_ktime_get_ns();
-	count(TRACE_STAT_BEGINS);
+	h.thread->begins++;
 	frame = begin_frame(ctx, &h);
 	if (frame)
-		begin(&h, frame, raw_u64(h.thread, h.proc->cfg.frame_previous), EV_BEGAN_MAX);
+		begin(&h, frame, raw_u64(h.thread, h.proc->cfg.read_previous), EV_BEGAN_MAX);
 	if (since)
 		time_add(since);
 	return 0;
@@ -46,7 +46,7 @@ int on_throw(struct pt_regs *ctx)
 
 	if (!(__u32)arg_3(ctx) || !hit_of(&h))
 		return 0;
-	count(TRACE_STAT_BEGINS);
+	h.thread->begins++;
 	h.thread->tstate = arg_1(ctx);
 	if (frame_read(h.thread, &h.proc->cfg, arg_2(ctx))) {
 		count(TRACE_STAT_DROP_READ);
@@ -68,7 +68,7 @@ int on_enter(struct pt_regs *ctx)
 		return 0;
 	if (is_timed(h.thread))
 		since = bpf_ktime_get_ns();
-	count(TRACE_STAT_BEGINS);
+	h.thread->begins++;
 	cfg = &h.proc->cfg;
 	if (cfg->flags & TRACE_FRAME_FIRST) {
 		thrown = frame;
@@ -78,7 +78,7 @@ int on_enter(struct pt_regs *ctx)
 		count(TRACE_STAT_DROP_READ);
 		return 0;
 	}
-	begin(&h, frame, raw_u64(h.thread, cfg->frame_previous),
+	begin(&h, frame, raw_u64(h.thread, cfg->read_previous),
 	      (__u32)thrown ? EV_BEGAN_THROW : EV_BEGAN_MAX);
 	if (since)
 		time_add(since);
@@ -95,7 +95,7 @@ int on_usdt_begin(struct pt_regs *ctx)
 
 	if (!hit_of(&h))
 		return 0;
-	count(TRACE_STAT_BEGINS);
+	h.thread->begins++;
 	cfg = &h.proc->cfg;
 	frame = begin_frame(ctx, &h);
 	if (!frame)
@@ -103,7 +103,7 @@ int on_usdt_begin(struct pt_regs *ctx)
 	tstate = tstate_get(h.thread, cfg);
 	if (tstate)
 		user_u64(&type, tstate + cfg->tstate_exception);
-	return begin(&h, frame, raw_u64(h.thread, cfg->frame_previous),
+	return begin(&h, frame, raw_u64(h.thread, cfg->read_previous),
 		     type ? EV_BEGAN_THROW : EV_BEGAN_MAX);
 }
 
@@ -114,7 +114,7 @@ static __always_inline int end_hit(struct pt_regs *ctx, __u32 ended)
 
 	if (!hit_of(&h))
 		return 0;
-	count(TRACE_STAT_ENDS);
+	h.thread->ends++;
 	if (!is_idle(&h))
 		end(&h, end_frame(ctx, &h), 0, ended, now);
 	if (is_timed(h.thread))
@@ -150,7 +150,7 @@ int on_clear(struct pt_regs *ctx)
 
 	if (!hit_of(&h))
 		return 0;
-	count(TRACE_STAT_ENDS);
+	h.thread->ends++;
 	h.thread->tstate = arg_1(ctx);
 	if (!is_idle(&h))
 		end(&h, arg_2(ctx), arg_1(ctx), EV_ENDED_MAX, now);
@@ -200,5 +200,6 @@ int on_dealloc(struct pt_regs *ctx)
 		return 0;
 	key.image = h.proc->image;
 	bpf_map_delete_elem(&func_of, &key);
+	__sync_fetch_and_add(&h.proc->epoch, 1);
 	return 0;
 }

@@ -13,12 +13,12 @@
 
 #define TRACE_PROCS_MAX   256
 #define TRACE_SITES_MAX   40 /* SITES_MAX */
-#define TRACE_THREADS_MAX 4096
+#define TRACE_THREADS_MAX 2048
 #define TRACE_FUNCS_MAX   16384
 _Static_assert(TRACE_FUNCS_MAX <= 0xffff, "ev_call.caller");
 #define TRACE_CHUNKS     8192 /* by default: 262,144 activations that are open at once */
 #define TRACE_SCRATCHES  16
-#define TRACE_FRAME_READ 128 /* bytes of a frame that are read at once; offsets are below */
+#define TRACE_FRAME_READ 64 /* bytes of a frame that are read at once */
 
 /* One process's Python, as far as calls go. Offsets in bytes. */
 struct trace_cfg {
@@ -34,8 +34,11 @@ struct trace_cfg {
 	__u32 tstate_frame; /* current frame, or the cframe */
 	__u32 cframe_current_frame;
 	__u32 tstate_exception; /* current_exception (3.12+), curexc_type */
-	__u32 tstate_chunk; /* datastack_chunk; datastack_top and datastack_limit follow (3.11+) */
-	__u32 frame_read;   /* bytes to read: covers all frame_* below */
+	__u32 tstate_chunk;  /* datastack_chunk; datastack_top and datastack_limit follow (3.11+) */
+	__u32 frame_from;    /* what is read of a frame at each begin: from this offset on, */
+	__u32 frame_read;    /* so many bytes: frame_previous and frame_code */
+	__u32 read_previous; /* where they are in what was read */
+	__u32 read_code;
 	__u32 frame_previous;
 	__u32 frame_code;
 	__u32 frame_code_tags;
@@ -86,9 +89,9 @@ struct trace_hint {
 
 struct trace_proc {
 	__u32 image; /* 0: not used */
-	__u32 on;    /* all its probes are in: hits count, if this is */
-	__u32 epoch; /* execs so far, from 1: what is known of it is of that program; kernel side */
-	__u32 pad;
+	__u32 on;    /* all its probes are in: hits count, while this is `execs` */
+	__u32 execs; /* so far, from 1: what is known of it is of that program; kernel side */
+	__u32 epoch; /* raised whenever a code object is freed */
 	struct trace_cfg cfg;
 	struct trace_hint hints[TRACE_SITES_MAX];
 };
@@ -108,8 +111,9 @@ enum trace_func_state {
 	TRACE_FUNC_LEFT, /* not traced */
 };
 
-/* funcs map: one function, and the sums of its activations. */
-struct trace_func {
+/* funcs map: one function, and sums of its activations, so few that the commonest activation - a call that
+ * returns, calls nothing and is no recursion - adds to three of them. struct trace_func is made of it. */
+struct trace_sums {
 	__u64 code;
 	__u32 image;
 	__u32 kind;  /* enum ev_func_kind */
@@ -117,6 +121,24 @@ struct trace_func {
 	__u32 told;  /* EV_CODE was sent */
 	__u32 first; /* of a generator: where its first RESUME is, in bytes (lasti) */
 	__u32 pad;
+	__u64 kinds[EV_BEGAN_MAX * EV_ENDED_MAX]; /* [began * EV_ENDED_MAX + ended]: activations */
+	__u64 all_ns;                             /* of all but those that began before */
+	__u64 child_ns;                           /* of that, in what they called */
+	__u64 max_ns;
+	__u64 kids, below;
+	__u64 inner;                 /* those within another activation of the same function, */
+	__u64 inner_ns, inner_below; /* and their part of all_ns and below */
+	__u32 hist[TRACE_HIST];
+};
+
+/* The sums of a function's activations, as they are recorded. */
+struct trace_func {
+	__u64 code;
+	__u32 image;
+	__u32 kind;                /* enum ev_func_kind */
+	__u32 state;               /* enum trace_func_state */
+	__u32 told;                /* EV_CODE was sent */
+	__u32 first, pad;          /* struct trace_sums */
 	__u64 began[EV_BEGAN_MAX]; /* activations by how they began, */
 	__u64 ended[EV_ENDED_MAX]; /* and by how they ended */
 	__u64 self_ns;
@@ -153,8 +175,8 @@ struct trace_call {
 	__u32 flags; /* EV_CALL_FLAGS; TRACE_CALL_* */
 	__u32 kids;
 	__u32 below;
-	__u32 lasti;
 	__u32 caller; /* func, if its frame is the one before */
+	__u32 pad;
 };
 _Static_assert(sizeof(struct trace_call) == 64, "one line of the cache");
 
@@ -180,8 +202,16 @@ struct trace_stack {
 	__u64 parked_ns; /* of one that is parked: since when */
 };
 
-#define TRACE_HITS_PER_TIMED 64  /* a power of two */
-#define TRACE_ACTIVE         256 /* counters of a thread's open activations by function */
+#define TRACE_HITS_PER_TIMED 64 /* a power of two */
+/* A thread's last functions by their code objects: good while no code object was freed. */
+#define TRACE_RECENT         64
+struct trace_recent {
+	__u64 code;
+	__u32 func;
+	__u32 epoch; /* trace_proc.epoch */
+};
+
+#define TRACE_ACTIVE 256 /* counters of a thread's open activations by function */
 struct trace_thread {
 	__u32 tid; /* 0: this slot is free */
 	__u32 tgid;
@@ -196,6 +226,8 @@ struct trace_thread {
 	__u32 parked_cnt;
 	__u8 raw[TRACE_FRAME_READ]; /* the frame that was read last */
 	struct trace_stack stack;
+	__u64 begins, ends; /* hits */
+	struct trace_recent recent[TRACE_RECENT];
 	__u16 active[TRACE_ACTIVE];
 };
 

@@ -23,12 +23,13 @@ SHARED __u32 slot_new(void)
 	struct trace_thread *thread;
 	struct trace_proc *of;
 	struct ev_thread ev = {};
+	__u32 i;
 
 	proc = bpf_map_lookup_elem(&tgids, &tgid);
 	if (!proc)
 		return 0;
 	of = proc_of(*proc);
-	if (!of || of->on != of->epoch)
+	if (!of || of->on != of->execs)
 		return 0;
 	if (bpf_map_pop_elem(&free_slots, &number)) {
 		count(TRACE_STAT_DROP_THREADS);
@@ -46,6 +47,8 @@ SHARED __u32 slot_new(void)
 	thread->tstate = 0;
 	thread->thread_id = current_thread_id();
 	thread->since_ns = bpf_ktime_get_ns();
+	for (i = 0; i < TRACE_RECENT; i++)
+		*(volatile __u64 *)&thread->recent[i].code = 0;
 	thread->spare = 0;
 	thread->parked_cnt = 0;
 	__builtin_memset(&thread->stack, 0, sizeof(thread->stack));
@@ -83,7 +86,7 @@ static __always_inline bool hit_of(struct hit *h)
 	if (!h->thread)
 		return false;
 	h->proc = proc_of(h->thread->proc);
-	return h->proc && h->proc->on == h->proc->epoch;
+	return h->proc && h->proc->on == h->proc->execs;
 }
 
 /* Is this hit timed? */
@@ -112,32 +115,18 @@ static __always_inline struct trace_hint *hint_of(struct pt_regs *ctx, struct tr
 	return site < TRACE_SITES_MAX ? &proc->hints[site] : NULL;
 }
 
-/* Where the caller stood, for a timeline. */
-static __always_inline __u32 caller_lasti(const struct trace_cfg *cfg,
-					  const struct trace_call *caller, __u64 previous)
-{
-	struct trace_func *func = caller ? func_at(caller->func) : NULL;
-	__u64 instr = 0;
-
-	if (!func || caller->frame != previous || user_u64(&instr, previous + cfg->frame_instr))
-		return EV_LASTI_NONE;
-	if (!(cfg->flags & TRACE_INSTR_IS_PTR))
-		return (__u32)instr;
-	instr -= func->code + cfg->code_start;
-	return instr < 1 << 24 ? instr : EV_LASTI_NONE; /* a thread's own copy of the bytecode */
-}
-
 /* Where the bytecode begins that this frame runs: the code object's own, or in a free-threaded build a
  * thread's copy (v3.14 Include/cpython/code.h, _PyCodeArray; index 0 is the code object's own). */
-static __always_inline __u64 bytecode_start(const struct hit *h, __u64 code)
+static __always_inline __u64 bytecode_start(const struct hit *h, __u64 code, __u64 frame)
 {
 	const struct trace_cfg *cfg = &h->proc->cfg;
 	__u64 start = code + cfg->code_start, copies = 0;
-	__u32 index;
+	__u32 index = 0;
 
 	if (!cfg->code_tlbc)
 		return start;
-	index = (__u32)raw_u64(h->thread, cfg->frame_tlbc);
+	if (bpf_probe_read_user(&index, sizeof(index), (void *)(frame + cfg->frame_tlbc)))
+		return 0;
 	if (index && (user_u64(&copies, code + cfg->code_tlbc) ||
 		      user_u64(&start, copies + 8 + (__u64)index * 8)))
 		return 0;
@@ -145,15 +134,16 @@ static __always_inline __u64 bytecode_start(const struct hit *h, __u64 code)
 }
 
 /* What kind of begin it is; EV_BEGAN_MAX: none (3.15's generator expression that is only made). */
-static __always_inline __u32 began_of(const struct hit *h, const struct trace_func *func,
+static __always_inline __u32 began_of(const struct hit *h, const struct trace_sums *func,
 				      __u64 frame)
 {
 	const struct trace_cfg *cfg = &h->proc->cfg;
-	__u64 instr = raw_u64(h->thread, cfg->frame_instr);
+	__u64 instr = 0;
 	__u8 owner = 0;
 
 	if (func->kind == EV_FUNC_PLAIN)
 		return EV_BEGAN_CALL;
+	user_u64(&instr, frame + cfg->frame_instr);
 	if (!(cfg->flags & TRACE_INSTR_IS_PTR))
 		return (__s32)instr < 0 ? EV_BEGAN_CALL : EV_BEGAN_RESUME;
 	if (cfg->flags & TRACE_RESUME_7) {
@@ -161,7 +151,7 @@ static __always_inline __u32 began_of(const struct hit *h, const struct trace_fu
 		if (owner != FRAME_OWNED_BY_GENERATOR)
 			return EV_BEGAN_MAX;
 	}
-	instr -= bytecode_start(h, func->code);
+	instr -= bytecode_start(h, func->code, frame);
 	return instr <= func->first ? EV_BEGAN_CALL : EV_BEGAN_RESUME;
 }
 
@@ -169,16 +159,28 @@ static __always_inline __u32 began_of(const struct hit *h, const struct trace_fu
 static __always_inline __u32 func_get(const struct hit *h, __u64 frame)
 {
 	const struct trace_cfg *cfg = &h->proc->cfg;
-	struct func_key key = { .code = raw_u64(h->thread, cfg->frame_code) &
-					~(__u64)cfg->frame_code_tags,
-				.image = h->proc->image };
-	__u32 *found = bpf_map_lookup_elem(&func_of, &key);
+	__u64 code = raw_u64(h->thread, cfg->read_code) & ~(__u64)cfg->frame_code_tags;
+	struct trace_recent *recent =
+		&h->thread->recent[(code >> 5 ^ code >> 11) & (TRACE_RECENT - 1)];
+	struct func_key key = { .code = code, .image = h->proc->image };
+	__u32 epoch = *(volatile __u32 *)&h->proc->epoch, number, *found;
 	__u64 globals = 0;
 
-	if (found)
-		return *found;
-	user_u64(&globals, frame + cfg->frame_globals);
-	return func_new(h->thread, h->proc, key.code, globals);
+	if (recent->code == code && recent->epoch == epoch)
+		return recent->func;
+	found = bpf_map_lookup_elem(&func_of, &key);
+	if (found) {
+		number = *found;
+	} else {
+		user_u64(&globals, frame + cfg->frame_globals);
+		number = func_new(h->thread, h->proc, code, globals);
+	}
+	if (number) {
+		recent->code = code;
+		recent->func = number;
+		recent->epoch = epoch;
+	}
+	return number;
 }
 
 /* The frame on top begins, again. Either the interpreter has executed its first instruction twice (it was
@@ -201,7 +203,7 @@ static __always_inline int begin(struct hit *h, __u64 frame, __u64 previous, __u
 	struct trace_thread *thread = h->thread;
 	struct trace_call *top, *call;
 	__u32 number = func_get(h, frame);
-	struct trace_func *func = func_at(number);
+	struct trace_sums *func = func_at(number);
 	__u32 flags;
 	__u16 *active;
 
@@ -242,8 +244,7 @@ static __always_inline int begin(struct hit *h, __u64 frame, __u64 previous, __u
 	call->kids = 0;
 	call->below = 0;
 	call->flags = flags;
-	call->caller = top && top->frame == previous ? top->func : 0;
-	call->lasti = trace_events ? caller_lasti(&h->proc->cfg, top, previous) : EV_LASTI_NONE;
+	call->caller = top ? top->func : 0;
 	call->start_ns = bpf_ktime_get_ns();
 	return 0;
 }
@@ -256,7 +257,7 @@ static __always_inline int begin(struct hit *h, __u64 frame, __u64 previous, __u
 static __always_inline bool hint_fits(const struct hit *h, struct trace_hint *hint)
 {
 	const struct trace_cfg *cfg = &h->proc->cfg;
-	__u64 previous = raw_u64(h->thread, cfg->frame_previous);
+	__u64 previous = raw_u64(h->thread, cfg->read_previous);
 	struct trace_call *top = stack_top(&h->thread->stack);
 
 	if (top && top->frame == previous)

@@ -46,7 +46,7 @@ SHARED int raise_tell(struct trace_thread *thread, const struct trace_proc *proc
 }
 
 /* Before 3.11 a generator's frame says whether it is suspended. */
-static __always_inline bool is_suspended(const struct trace_cfg *cfg, const struct trace_func *func,
+static __always_inline bool is_suspended(const struct trace_cfg *cfg, const struct trace_sums *func,
 					 __u64 frame)
 {
 	__u64 state = 0;
@@ -83,12 +83,11 @@ static __noinline int end_before(struct hit *h, __u64 frame, __u32 ended, __u64 
 	struct trace_thread *thread = h->thread;
 	const struct trace_cfg *cfg = &h->proc->cfg;
 	__u32 number = func_get(h, frame);
-	struct trace_call call = { .frame = frame,
-				   .start_ns = start_ns,
-				   .func = number,
-				   .flags = EV_BEGAN_BEFORE,
-				   .lasti = EV_LASTI_NONE };
-	struct trace_func *func = func_at(number);
+	struct trace_call call = {
+		.frame = frame, .start_ns = start_ns, .func = number, .flags = EV_BEGAN_BEFORE
+	};
+	struct trace_sums *func = func_at(number);
+	__u32 kind;
 
 	if (!func || func->state == TRACE_FUNC_LEFT)
 		return 0;
@@ -96,11 +95,12 @@ static __noinline int end_before(struct hit *h, __u64 frame, __u32 ended, __u64 
 		ended = is_suspended(cfg, func, frame)                 ? EV_ENDED_YIELD
 			: exception_type(cfg, tstate_get(thread, cfg)) ? EV_ENDED_RAISE
 								       : EV_ENDED_RETURN;
-	__sync_fetch_and_add(&func->began[EV_BEGAN_BEFORE], 1);
-	__sync_fetch_and_add(&func->ended[ended], 1);
+	kind = EV_BEGAN_BEFORE * EV_ENDED_MAX + ended;
+	if (kind < EV_BEGAN_MAX * EV_ENDED_MAX)
+		__sync_fetch_and_add(&func->kinds[kind], 1);
 	if (trace_events)
-		call_emit(thread, &call, h->proc->image, 0, EV_CALL_FLAGS(EV_BEGAN_BEFORE, ended),
-			  now);
+		call_emit(thread, &call, NULL, h->proc->image,
+			  EV_CALL_FLAGS(EV_BEGAN_BEFORE, ended), now);
 	return 0;
 }
 
@@ -127,7 +127,7 @@ SHARED int end_find(struct trace_thread *thread, struct trace_proc *proc, __u64 
 {
 	struct hit h = { thread, proc };
 	struct search s = { .frame = frame };
-	struct trace_func *func;
+	struct trace_sums *func;
 
 	if (!thread || !proc)
 		return 0;

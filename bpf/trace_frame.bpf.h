@@ -112,6 +112,7 @@ static __noinline int hint_learn(struct trace_hint *hint, const struct pt_regs *
 	return 0;
 }
 
+/* A member of the frame that frame_read() read: `off` less frame_from. */
 static __always_inline __u64 raw_u64(const struct trace_thread *thread, __u32 off)
 {
 	return off <= TRACE_FRAME_READ - 8 ? *(const __u64 *)(thread->raw + off) : 0;
@@ -125,7 +126,7 @@ static __always_inline int frame_read(struct trace_thread *thread, const struct 
 	barrier_var(len);
 	if (len > TRACE_FRAME_READ)
 		return -1;
-	return bpf_probe_read_user(thread->raw, len, (void *)frame);
+	return bpf_probe_read_user(thread->raw, len, (void *)(frame + cfg->frame_from));
 }
 
 struct tstates {

@@ -83,7 +83,7 @@ static __always_inline int code_fill(struct ev_code *ev, const struct trace_cfg 
 /* Sends a function's names; where that fails its next begin tries again. */
 SHARED int func_tell(struct trace_thread *thread, const struct trace_proc *proc, __u32 number)
 {
-	struct trace_func *func = func_at(number);
+	struct trace_sums *func = func_at(number);
 	struct ev_code *ev;
 	__u32 scratch, size;
 
@@ -124,7 +124,7 @@ SHARED __u32 func_new(struct trace_thread *thread, const struct trace_proc *proc
 	struct func_key key = { .code = code };
 	const struct trace_cfg *cfg;
 	__u32 number, flags = 0, first = 0, *other;
-	struct trace_func *func;
+	struct trace_sums *func;
 	struct ev_func *ev;
 	__u64 type = 0;
 

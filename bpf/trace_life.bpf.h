@@ -131,7 +131,7 @@ int BPF_PROG(on_trace_exec, struct task_struct *task, int old_pid)
 	proc = proc_of_task(task);
 	if (!proc)
 		return 0;
-	__sync_fetch_and_add(&proc->epoch, 1);
+	__sync_fetch_and_add(&proc->execs, 1);
 	life_header(&ev.hdr, EV_EXEC, sizeof(ev), task);
 	ev.start_ns = task->group_leader->start_boottime;
 	ev.old_image = proc->image;

@@ -106,7 +106,7 @@ struct {
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, TRACE_FUNCS_MAX);
 	__type(key, __u32);
-	__type(value, struct trace_func);
+	__type(value, struct trace_sums);
 } funcs SEC(".maps");
 
 struct {
@@ -189,7 +189,7 @@ static __always_inline struct trace_proc *proc_of(__u32 index)
 	return bpf_map_lookup_elem(&trace_procs, &index);
 }
 
-static __always_inline struct trace_func *func_at(__u32 func)
+static __always_inline struct trace_sums *func_at(__u32 func)
 {
 	__u32 index = func - 1;
 

@@ -162,9 +162,27 @@ SHARED int stack_has(struct trace_thread *thread, __u32 func)
 	return s.found;
 }
 
-static __always_inline void call_emit(struct trace_thread *thread, const struct trace_call *call,
-				      __u32 image, __u32 depth, __u32 flags, __u64 end_ns)
+/* Where the caller of the activation on top stands: it has not moved since the call. */
+static __always_inline __u32 caller_lasti(const struct trace_cfg *cfg,
+					  const struct trace_call *call)
 {
+	struct trace_sums *func = call->caller ? func_at(call->caller) : NULL;
+	__u64 instr = 0;
+
+	if (!func || user_u64(&instr, call->previous + cfg->frame_instr))
+		return EV_LASTI_NONE;
+	if (!(cfg->flags & TRACE_INSTR_IS_PTR))
+		return (__u32)instr;
+	instr -= func->code + cfg->code_start;
+	return instr < 1 << 24 ? instr : EV_LASTI_NONE; /* a thread's own copy of the bytecode */
+}
+
+static __always_inline void call_emit(struct trace_thread *thread, const struct trace_call *call,
+				      const struct trace_call *caller, __u32 image, __u32 flags,
+				      __u64 end_ns)
+{
+	struct trace_proc *proc = proc_of(thread->proc);
+	__u32 lasti = proc ? caller_lasti(&proc->cfg, caller) : EV_LASTI_NONE;
 	struct ev_call *ev;
 
 	ev = bpf_ringbuf_reserve(&trace_ring, sizeof(*ev), 0);
@@ -177,10 +195,10 @@ static __always_inline void call_emit(struct trace_thread *thread, const struct 
 	ev->frame = call->frame;
 	ev->child_ns = call->child_ns;
 	ev->func = call->func;
-	ev->depth = depth;
+	ev->depth = caller ? thread->stack.depth : 0;
 	ev->flags = flags;
 	ev->caller = call->caller;
-	ev->lasti = call->lasti;
+	ev->lasti = lasti;
 	bpf_ringbuf_submit(ev, wake());
 }
 
@@ -210,53 +228,55 @@ static __always_inline void edge_add(const struct trace_call *call, __u32 caller
 }
 
 /* Adds an activation that is over to its function's sums. */
-static __always_inline void func_add(const struct trace_call *call, __u32 ended, __u64 self,
-				     __u64 total)
+static __always_inline void func_add(const struct trace_call *call, __u32 ended, __u64 total)
 {
-	struct trace_func *func = func_at(call->func);
-	__u32 began = EV_CALL_BEGAN(call->flags), bucket = trace_bucket(total);
+	struct trace_sums *func = func_at(call->func);
+	__u32 kind = EV_CALL_BEGAN(call->flags) * EV_ENDED_MAX + ended;
+	__u32 bucket = trace_bucket(total);
 
 	if (!func)
 		return;
-	if (began < EV_BEGAN_MAX)
-		__sync_fetch_and_add(&func->began[began], 1);
-	if (ended < EV_ENDED_MAX)
-		__sync_fetch_and_add(&func->ended[ended], 1);
-	__sync_fetch_and_add(&func->self_ns, self);
-	__sync_fetch_and_add(&func->kids, call->kids);
+	if (kind < EV_BEGAN_MAX * EV_ENDED_MAX)
+		__sync_fetch_and_add(&func->kinds[kind], 1);
+	__sync_fetch_and_add(&func->all_ns, total);
 	if (bucket < TRACE_HIST)
 		__sync_fetch_and_add(&func->hist[bucket], 1);
 	if (total > func->max_ns)
 		func->max_ns = total;
-	if (call->flags & TRACE_CALL_INNER)
-		return;
-	__sync_fetch_and_add(&func->primitive, 1);
-	__sync_fetch_and_add(&func->total_ns, total);
-	__sync_fetch_and_add(&func->below, call->below);
+	if (call->child_ns) {
+		__sync_fetch_and_add(&func->child_ns, call->child_ns);
+		__sync_fetch_and_add(&func->kids, call->kids);
+		__sync_fetch_and_add(&func->below, call->below);
+	}
+	if (call->flags & TRACE_CALL_INNER) {
+		__sync_fetch_and_add(&func->inner, 1);
+		__sync_fetch_and_add(&func->inner_ns, total);
+		__sync_fetch_and_add(&func->inner_below, call->below);
+	}
 }
 
 /* The activation on top is over. */
 static __always_inline void call_end(struct trace_thread *thread, __u32 image,
 				     struct trace_call *call, __u32 ended, __u32 flags, __u64 now)
 {
-	__u64 total = now - call->start_ns, self = total - call->child_ns;
 	__u32 depth = thread->stack.depth - 1, began = EV_CALL_BEGAN(call->flags);
+	__u64 total = now - call->start_ns;
 	struct trace_call *caller;
 
-	func_add(call, ended, self, total);
+	func_add(call, ended, total);
 	(*active_of(thread, call->func))--;
+	stack_pop(thread); /* what was on top can be read still: chunk_free() */
+	caller = stack_top(&thread->stack);
 	if (trace_events) {
-		flags |= call->flags & EV_CALL_PARKED;
+		flags |= EV_CALL_FLAGS(began, ended) | (call->flags & EV_CALL_PARKED);
 		if (total < trace_min_ns || (trace_depth && depth >= trace_depth))
 			count(TRACE_STAT_SHORT);
 		else
-			call_emit(thread, call, image, depth, EV_CALL_FLAGS(began, ended) | flags,
-				  now);
+			call_emit(thread, call, caller, image, flags, now);
 	}
-	stack_pop(thread);
-	caller = stack_top(&thread->stack);
 	if (trace_edges)
-		edge_add(call, caller ? caller->func : 0, self, total, began == EV_BEGAN_CALL);
+		edge_add(call, caller ? caller->func : 0, total - call->child_ns, total,
+			 began == EV_BEGAN_CALL);
 	if (!caller)
 		return;
 	caller->child_ns += total;

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import cost
 import floor
+import tracing
 import rig
 import scale
 import switches
@@ -31,10 +32,12 @@ DEPTHS, RATES = (5, 21, 100, 500), (1000, 10000)
 CUT = 600  # frames: more than the 512, or 400 of other functions, that are walked
 FULL = {"pairs": 30, "window": 0.6, "austin": 10, "austin_window": 1.2, "slices": 14, "depths": DEPTHS,
         "attach": 100, "memory": 10, "bystander": 12, "longest": 8,
-        "switch": 8, "switch_depths": (5, 20), "processes": 50, "hour": scale.HOUR, "overhead": 12, "floor": 10}
+        "switch": 8, "switch_depths": (5, 20), "processes": 50, "hour": scale.HOUR, "overhead": 12, "floor": 10,
+        "trace": 8, "trace_seconds": 30}
 QUICK = {"pairs": 3, "window": 0.4, "austin": 1, "austin_window": 0.4, "slices": 2, "depths": (21,),
          "attach": 10, "memory": 1, "bystander": 1, "longest": 1,
-         "switch": 2, "switch_depths": (20,), "processes": 5, "hour": 20000, "overhead": 2, "floor": 1}
+         "switch": 2, "switch_depths": (20,), "processes": 5, "hour": 20000, "overhead": 2, "floor": 1,
+         "trace": 2, "trace_seconds": 5}
 
 
 class Report:
@@ -293,11 +296,35 @@ def section_trace_floor(report, size):
         print(f"  there is no {name}: scripts/get-pythons", flush=True)
 
 
+TRACE_TARGETS = {"stats": 1.25, "timeline": 1.5, "min-duration": 1.25}
+
+
+def section_trace(report, size):
+    report.title("trace", "15. A call and its return under uncoil trace: CPU time of the target beside the floor's;"
+                 f" {size['trace']} blocks off, floor, each mode, floor, off")
+    for name, python in floor.interpreters().items():
+        say(name)
+        found = tracing.measure(python, size["trace"])
+        report.row(f"{name}_floor", f"{name}: an empty program", found.pop("floor"), "ns", 0)
+        for mode, (cost, ratio, lost) in found.items():
+            report.row(f"{name}_{mode}", f"  {mode}" + (f" (lost some in {lost} blocks)" if lost else ""), cost, "ns", 0)
+            report.row(f"{name}_{mode}_ratio", "    times the floor", ratio, "", 3)
+            if mode in TRACE_TARGETS:
+                report.target(f"{name} {mode}: at most {TRACE_TARGETS[mode]} times the floor",
+                              ratio[0] <= TRACE_TARGETS[mode], f"{ratio[0]:.3f} [{ratio[1]:.3f} .. {ratio[2]:.3f}]")
+    name, python = next(iter(floor.interpreters().items()))
+    report.row("after", f"{name}: a call once the trace has ended, more", tracing.after(python, size["trace"]), "ns", 1)
+    found = tracing.throughput(python, size["trace_seconds"])
+    print(f"  timeline of {found['calls']:,} calls in {found['seconds']:.1f} s,"
+          f" {found['calls'] / max(found['seconds'], 1e-9):,.0f} a second: {found['lost']} lost,"
+          f" {found['cpu'] / max(1, found['calls']) * 1e6:.2f} s of CPU time of uncoil's a million", flush=True)
+
+
 SECTIONS = {"sample": section_sample, "tick": section_tick, "equal": section_equal,
             "attach": section_attach, "memory": section_memory, "build": section_build,
              "bystander": section_bystander, "formats": section_formats, "switch": section_switch,
              "rates": section_rates, "scale": section_scale, "hour": section_hour,
-             "overhead": section_overhead, "trace-floor": section_trace_floor}
+             "overhead": section_overhead, "trace-floor": section_trace_floor, "trace": section_trace}
 
 
 def host():

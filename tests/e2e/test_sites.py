@@ -83,8 +83,9 @@ def done(process, times=1):
 
 @pytest.fixture
 def kinds(start):
-    def begin(python, mode="plain", *args):
-        process = start(python, TARGETS / "kinds.py", mode, *args, stdin=subprocess.PIPE)
+    def begin(python, mode="plain", repeat=1):
+        process = start(python, TARGETS / "kinds.py", mode, str(repeat), TARGETS / "oracle.py",
+                        stdin=subprocess.PIPE)
         process.said(b"ready\n")
         return process
     return begin
@@ -92,8 +93,8 @@ def kinds(start):
 
 def counted(python):
     """What Python itself counts, in a run of its own."""
-    out = subprocess.run([python, TARGETS / "kinds.py", "count"], capture_output=True, text=True,
-                         check=True, timeout=WAIT)
+    out = subprocess.run([python, TARGETS / "kinds.py", "count", "1", TARGETS / "oracle.py"],
+                         capture_output=True, text=True, check=True, timeout=WAIT)
     return ast.literal_eval(out.stdout)
 
 
@@ -150,13 +151,13 @@ def soak(process, path, where, cycles, rounds):
 @every_python
 def test_attach_while_it_runs(kinds, python):
     """Probes come and go on a busy target, which computes what it should (kinds.py asserts it)."""
-    process = kinds(python, "plain", "20")
+    process = kinds(python, repeat=20)
     path, where, _ = plan(process.pid)
     soak(process, path, where, 2, 1)
 
 
 def test_soak(kinds):
-    process = kinds(SYSTEM, "plain", "20")
+    process = kinds(SYSTEM, repeat=20)
     path, where, _ = plan(process.pid)
     soak(process, path, where, 50, 8)
 

@@ -18,8 +18,8 @@ import pytest
 TOP = pathlib.Path(__file__).resolve().parents[2]
 GOLDEN = TOP / "tests/golden"
 UNCOIL = os.environ.get("UNCOIL", str(TOP / "uncoil"))
-# recordings that count samples; those of waits are measured times: test_time.py
-GOLDEN_NAMES = sorted(path.parent.name for path in GOLDEN.glob("*/journal") if not path.parent.name.startswith("waits"))
+# recordings that count samples; those of waits are measured times: test_time.py; calls: test_calls.py
+GOLDEN_NAMES = sorted(path.parent.name for path in GOLDEN.glob("*/journal") if not path.parent.name.startswith(("waits", "calls")))
 WAIT = 120  # seconds; what takes longer hangs
 
 

@@ -177,6 +177,33 @@ static void exceptions_arise_and_are_caught(void **state)
 	calls__free(c);
 }
 
+/* The kernel side submits room for the longest name, and it may be less. */
+static void a_types_name_is_as_long_as_it_says(void **state)
+{
+	struct ev_raise ev = { .name = "KeyErrorXXX", .func = 1 };
+	const size_t head = offsetof(struct ev_raise, name);
+	struct told told = { .marks = true };
+	struct calls *c = calls_new(&told);
+	struct tape t = { apply, c };
+	struct call_about *a;
+
+	tape_begin(&t, RECORD_TRACE_EVENTS, NULL, 0);
+	tape_func(&t, 1, EV_FUNC_PLAIN, "f", "a.py", 1);
+	ev.hdr = tape_hdr(EV_RAISE, sizeof(ev), START + 5000, 1);
+	ev.name_len = 8;
+	tape_put(&t, RECORD_RING, &ev, sizeof(ev));
+	ev.hdr.size = head + 8;
+	ev.frame = 2;
+	tape_put(&t, RECORD_RING, &ev, ev.hdr.size);
+	ev.name_len = 9; /* a byte that is not there */
+	tape_put(&t, RECORD_RING, &ev, ev.hdr.size);
+	a = calls__about(c);
+	assert_int_equal(a->lost, 1);
+	call_about_free(a);
+	check(&told, "raise KeyError in f at 5\nraise KeyError in f at 5\n");
+	calls__free(c);
+}
+
 static void generators_and_tasks_have_spans(void **state)
 {
 	struct told told = { .spans = true };
@@ -316,6 +343,30 @@ static void modules_are_asked_for(void **state)
 	calls__free(c);
 }
 
+static const struct call_thread *seen;
+
+static int see_thread(void *ctx, const struct call *call)
+{
+	seen = call->thread;
+	return 0;
+}
+
+/* A sink names threads at the end, by what it was told of them. */
+static void a_thread_may_change_its_name(void **state)
+{
+	struct call_told to = { .call = see_thread };
+	struct calls *c = calls__new(&to);
+	struct tape t = { apply, c };
+	struct record_thread named = { .thread = 1 };
+	const char *name = "another name";
+
+	tape_story(&t);
+	assert_string_equal(seen->name, "MainThread");
+	tape_strings(&t, RECORD_THREAD_NAME, &named, sizeof(named), &name, 1);
+	assert_string_equal(seen->name, "another name");
+	calls__free(c);
+}
+
 static const struct call_remark *remark_like(const struct call_about *a, const char *text)
 {
 	uint32_t i;
@@ -433,12 +484,14 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(calls_have_names_and_callers),
 		cmocka_unit_test(exceptions_arise_and_are_caught),
+		cmocka_unit_test(a_types_name_is_as_long_as_it_says),
 		cmocka_unit_test(generators_and_tasks_have_spans),
 		cmocka_unit_test(what_never_waits_is_its_tasks_too),
 		cmocka_unit_test(addresses_are_used_again),
 		cmocka_unit_test(greenlets_do_not_overlap),
 		cmocka_unit_test(keep_is_asked_once),
 		cmocka_unit_test(modules_are_asked_for),
+		cmocka_unit_test(a_thread_may_change_its_name),
 		cmocka_unit_test(what_is_lost_is_told),
 		cmocka_unit_test(what_does_not_hold_is_refused),
 		cmocka_unit_test(patterns_need_somebody),

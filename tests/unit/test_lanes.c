@@ -12,10 +12,13 @@
 
 static uint32_t place(struct lanes *l, uint64_t *start, uint64_t end, uint32_t level)
 {
-	uint32_t lane;
+	struct lane_place place;
+	uint32_t before = l->cnt;
 
-	assert_int_equal(lanes_place(l, 0, *start, end, level, &lane, start), 0);
-	return lane;
+	assert_int_equal(lanes_place(l, 0, *start, end, level, &place), 0);
+	assert_int_equal(place.fresh, place.lane == before);
+	*start = place.draw_ns;
+	return place.lane;
 }
 
 static void nested_and_apart_are_on_one(void **state)

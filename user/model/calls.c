@@ -95,6 +95,13 @@ struct profile *calls__profile(struct calls *c)
 	return c->profile;
 }
 
+static void thread_named(struct call_thread_state *t)
+{
+	const struct thread *of = t->of;
+
+	t->pub.name = of->name ? of->name : of->comm ? of->comm : "?";
+}
+
 struct call_thread_state *calls_thread(struct calls *c, const struct ev_hdr *hdr, int *ret_err)
 {
 	struct profile *p = c->profile;
@@ -125,9 +132,22 @@ struct call_thread_state *calls_thread(struct calls *c, const struct ev_hdr *hdr
 		p->bytes += sizeof(*t) + ENTRY_COST;
 		*ret_err = 0;
 	}
-	of = t->of;
-	t->pub.name = of->name ? of->name : of->comm ? of->comm : "?";
+	thread_named(t);
 	return t;
+}
+
+/* A thread has another name: the former one is gone with it. */
+static int thread_name_apply(struct calls *c, const void *data, size_t len, struct err *err)
+{
+	const struct record_thread *r = data;
+	int code = profile__apply(c->profile, RECORD_THREAD_NAME, data, len, err);
+	struct call_thread_state *t = NULL;
+
+	if (len >= sizeof(*r))
+		HASH_FIND(hh, c->threads, &r->thread, sizeof(r->thread), t);
+	if (t)
+		thread_named(t);
+	return code;
 }
 
 static void call_count(struct calls *c, const struct call *call)
@@ -141,16 +161,19 @@ static void call_count(struct calls *c, const struct call *call)
 
 static int call_tell(struct calls *c, struct call_thread_state *t, struct call *call, bool parked)
 {
-	uint32_t lane;
+	struct lane_place place;
 	int err;
 
-	err = lanes_place(&t->lanes, parked, call->start_ns, call->end_ns, call->depth, &lane,
-			  &call->draw_ns);
+	err = lanes_place(&t->lanes, parked, call->start_ns, call->end_ns, call->depth, &place);
 	if (err)
 		return err;
-	call->track = (struct call_track){ .kind = lane ? CALL_TRACK_GREENLET : CALL_TRACK_THREAD,
-					   .id = t->serial,
-					   .lane = lane ? lane - 1 : 0 };
+	call->track = (struct call_track){
+		.kind = place.lane ? CALL_TRACK_GREENLET : CALL_TRACK_THREAD,
+		.id = t->serial,
+		.lane = place.lane ? place.lane - 1 : 0,
+		.fresh = place.fresh,
+	};
+	call->draw_ns = place.draw_ns;
 	call_count(c, call);
 	return c->told.call ? c->told.call(c->told.ctx, call) : 0;
 }
@@ -414,8 +437,9 @@ int calls__apply(struct calls *c, enum record_type type, const void *data, size_
 	case RECORD_END:
 		code = end_apply(c, len);
 		break;
-	case RECORD_IMAGE:
 	case RECORD_THREAD_NAME:
+		return thread_name_apply(c, data, len, err);
+	case RECORD_IMAGE:
 	case RECORD_OVERHEAD:
 		return profile__apply(c->profile, type, data, len, err);
 	case RECORD_COUNTS: /* samples are no trace's */

@@ -59,6 +59,7 @@ struct call_track {
 	enum call_track_kind kind;
 	uint32_t id;
 	uint32_t lane; /* from 0: what would overlap on one is on another */
+	bool fresh;    /* nothing was told of it before */
 };
 
 struct call {

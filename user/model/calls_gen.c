@@ -76,6 +76,7 @@ static int span_tell(struct calls *c, struct call_thread_state *t, struct gen *g
 				  .root = g->root,
 				  .draw_ns = g->start_ns };
 	struct task_state *task;
+	struct lane_place place;
 	int err;
 
 	if (!c->told.span || !calls_kept(c, g->func))
@@ -91,12 +92,12 @@ static int span_tell(struct calls *c, struct call_thread_state *t, struct gen *g
 			return -ENOMEM;
 		span.task = g->task;
 		span.task_func = task->func ? &task->func->pub : NULL;
-		span.track.kind = CALL_TRACK_TASK;
-		span.track.id = g->task;
-		err = lanes_place(&task->lanes, 0, g->start_ns, end_ns, g->depth, &span.track.lane,
-				  &span.draw_ns);
+		err = lanes_place(&task->lanes, 0, g->start_ns, end_ns, g->depth, &place);
 		if (err)
 			return err;
+		span.track =
+			(struct call_track){ CALL_TRACK_TASK, g->task, place.lane, place.fresh };
+		span.draw_ns = place.draw_ns;
 	}
 	return c->told.span(c->told.ctx, &span);
 }
@@ -124,6 +125,8 @@ static int pending_settle(struct calls *c, struct call_thread_state *t, uint32_t
 		if (g && !g->task)
 			g->task = task;
 	}
+	if (!cnt)
+		return 0;
 	t->pending_cnt -= cnt;
 	memmove(t->pending + from, t->pending + from + cnt,
 		(t->pending_cnt - from) * sizeof(*t->pending));

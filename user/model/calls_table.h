@@ -61,7 +61,7 @@ struct call_table *call_table_new(struct calls *c, const struct call_table_optio
 void call_table_free(struct call_table *t);
 
 /* The duration that `share` (0.5, 0.99) of a row's calls do not exceed, in ns: of the bucket that it falls
- * in, in proportion, so within an eighth of the truth, and never more than the longest. 0: no calls. */
+ * in, in proportion, so within a quarter of the truth, and never more than the longest. 0: no calls. */
 uint64_t call_row_percentile(const struct call_row *row, double share);
 
 #endif

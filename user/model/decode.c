@@ -121,8 +121,7 @@ static int raise_decode(const void *data, size_t len, struct event *ev)
 	const size_t head = sizeof(struct ev_raise) - EV_TYPE_NAME_MAX;
 
 	ev->raise = data;
-	return len >= head && ev->raise->name_len <= EV_TYPE_NAME_MAX &&
-			       len == head + ev->raise->name_len
+	return len >= head && len <= sizeof(*ev->raise) && ev->raise->name_len <= len - head
 		       ? 0
 		       : -EINVAL;
 }

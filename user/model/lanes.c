@@ -2,7 +2,6 @@
 #include "model/lanes.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -62,14 +61,14 @@ static int lane_add(struct lane *lane, uint32_t left, struct lane_slice slice)
 }
 
 int lanes_place(struct lanes *l, uint32_t first, uint64_t start_ns, uint64_t end_ns, uint32_t level,
-		uint32_t *ret_lane, uint64_t *ret_draw_ns)
+		struct lane_place *ret_place)
 {
-	struct lane *grown;
+	uint64_t draw_ns = start_ns;
 	uint32_t i, left = 0;
+	struct lane *grown;
 
-	*ret_draw_ns = start_ns;
 	for (i = first; i < l->cnt; i++)
-		if (lane_fits(&l->lanes[i], start_ns, &left, ret_draw_ns) || i == LANES_MAX - 1)
+		if (lane_fits(&l->lanes[i], start_ns, &left, &draw_ns) || i == LANES_MAX - 1)
 			break;
 	if (i >= l->cnt) {
 		grown = realloc(l->lanes, (i + 1) * sizeof(*grown));
@@ -80,7 +79,7 @@ int lanes_place(struct lanes *l, uint32_t first, uint64_t start_ns, uint64_t end
 		l->cnt = i + 1;
 		left = 0;
 	}
-	*ret_lane = i;
+	*ret_place = (struct lane_place){ i, !l->lanes[i].slices, draw_ns };
 	return lane_add(&l->lanes[i], left,
-			(struct lane_slice){ start_ns, *ret_draw_ns, end_ns, level });
+			(struct lane_slice){ start_ns, draw_ns, end_ns, level });
 }

@@ -15,6 +15,7 @@
 #ifndef UNCOIL_MODEL_LANES_H
 #define UNCOIL_MODEL_LANES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct lane_slice {
@@ -38,9 +39,15 @@ struct lanes {
 
 void lanes_done(struct lanes *l);
 
-/* Places a slice on the first lane, from `first` on, that has room. *ret_draw_ns is start_ns, or a little
- * before, so that it is drawn from before the first of those that it takes in. 0, or -ENOMEM. */
+struct lane_place {
+	uint32_t lane;
+	bool fresh;       /* nothing was on it before */
+	uint64_t draw_ns; /* start_ns, or a little before, so that it is drawn from before the first
+			   * of those that it takes in */
+};
+
+/* Places a slice on the first lane, from `first` on, that has room. 0, or -ENOMEM. */
 int lanes_place(struct lanes *l, uint32_t first, uint64_t start_ns, uint64_t end_ns, uint32_t level,
-		uint32_t *ret_lane, uint64_t *ret_draw_ns);
+		struct lane_place *ret_place);
 
 #endif

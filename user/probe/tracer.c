@@ -25,7 +25,7 @@
 struct traced {
 	pid_t pid;
 	uint32_t image;
-	uint32_t epoch; /* of what is known of it */
+	uint32_t execs; /* when what is known of it was learned */
 	bool gone;      /* it has ended: its place is free */
 	struct uprobes uprobes;
 };
@@ -41,7 +41,7 @@ struct tracer {
 	struct trace_proc *proc_map;
 	struct trace_thread *threads;
 	struct trace_chunk *chunks;
-	struct trace_func *funcs;
+	struct trace_sums *funcs;
 	uint64_t *stats;
 	uint32_t chunk_cnt;
 	/* the current tracer__consume()'s */
@@ -209,9 +209,9 @@ int tracer__follow(struct tracer *t, pid_t pid, uint32_t image, uint32_t *ret_in
 
 	if (index == TRACE_PROCS_MAX)
 		return -E2BIG;
-	t->procs[index] = (struct traced){ .pid = pid, .image = image, .epoch = 1 };
+	t->procs[index] = (struct traced){ .pid = pid, .image = image, .execs = 1 };
 	t->procs[index].uprobes.multi = t->multi;
-	t->proc_map[index] = (struct trace_proc){ .image = image, .epoch = 1 };
+	t->proc_map[index] = (struct trace_proc){ .image = image, .execs = 1 };
 	if (bpf_map_update_elem(bpf_map__fd(t->skel->maps.tgids), &tgid, &index, BPF_ANY)) {
 		t->procs[index].gone = true;
 		return -errno;
@@ -241,7 +241,7 @@ void tracer__renew(struct tracer *t, uint32_t index, uint32_t image)
 	memset(&proc->cfg, 0, sizeof(proc->cfg));
 	memset(proc->hints, 0, sizeof(proc->hints));
 	/* if it execs again, what is learned from here on is not of that, and will not count */
-	t->procs[index].epoch = __atomic_load_n(&proc->epoch, __ATOMIC_SEQ_CST);
+	t->procs[index].execs = __atomic_load_n(&proc->execs, __ATOMIC_SEQ_CST);
 }
 
 void tracer__layout(struct tracer *t, uint32_t index, const struct trace_cfg *cfg)
@@ -323,7 +323,7 @@ int tracer__attach(struct tracer *t, uint32_t index, int file, const struct site
 	code = uprobes_attach(&traced->uprobes, traced->pid, path, points, cnt, err);
 	/* all at once, whatever the attaching took: no end without its begin */
 	if (!code)
-		__atomic_store_n(&t->proc_map[index].on, traced->epoch, __ATOMIC_SEQ_CST);
+		__atomic_store_n(&t->proc_map[index].on, traced->execs, __ATOMIC_SEQ_CST);
 	return code;
 }
 
@@ -358,13 +358,32 @@ struct open_calls {
 	void *ctx;
 };
 
+/* As bpf/trace_stack.bpf.h does. */
+static void func_add(struct trace_sums *func, const struct trace_call *call, uint64_t child_ns,
+		     uint64_t total)
+{
+	func->kinds[EV_CALL_BEGAN(call->flags) * EV_ENDED_MAX + EV_ENDED_OPEN]++;
+	func->all_ns += total;
+	func->child_ns += child_ns;
+	func->kids += call->kids;
+	func->below += call->below;
+	func->hist[trace_bucket(total)]++;
+	if (total > func->max_ns)
+		func->max_ns = total;
+	if (call->flags & TRACE_CALL_INNER) {
+		func->inner++;
+		func->inner_ns += total;
+		func->inner_below += call->below;
+	}
+}
+
 /* Those of one stack, innermost first: what each called is its own time too. */
 static int stack_tell(const struct open_calls *o, const struct trace_thread *thread,
 		      const struct trace_stack *stack)
 {
 	uint32_t chunk = stack->chunk, used = stack->used, depth = stack->depth;
 	const struct trace_call *call;
-	struct trace_func *func;
+	struct trace_sums *func;
 	uint64_t child_ns = 0, total;
 	struct ev_call ev;
 	int err = 0;
@@ -395,18 +414,10 @@ static int stack_tell(const struct open_calls *o, const struct trace_thread *thr
 			.depth = depth,
 			.flags = EV_CALL_FLAGS(EV_CALL_BEGAN(call->flags), EV_ENDED_OPEN),
 			.caller = call->caller,
-			.lasti = call->lasti,
+			.lasti = EV_LASTI_NONE,
 		};
-		if (func) {
-			func->began[EV_CALL_BEGAN(call->flags)]++;
-			func->ended[EV_ENDED_OPEN]++;
-			func->self_ns += total - child_ns;
-			if (!(call->flags & TRACE_CALL_INNER)) {
-				func->primitive++;
-				func->total_ns += total;
-			}
-			func->kids += call->kids;
-		}
+		if (func)
+			func_add(func, call, child_ns, total);
 		child_ns = total;
 		if (o->t->options.events && !(o->t->options.depth && depth >= o->t->options.depth))
 			err = o->fn(o->ctx, &ev, sizeof(ev));
@@ -488,6 +499,35 @@ void tracer__decide(struct tracer *t, uint32_t func, bool taken)
 				 taken ? TRACE_FUNC_TAKEN : TRACE_FUNC_LEFT, __ATOMIC_SEQ_CST);
 }
 
+static struct trace_func sums_of(const struct trace_sums *s)
+{
+	struct trace_func f = { .code = s->code,
+				.image = s->image,
+				.kind = s->kind,
+				.state = s->state,
+				.told = s->told,
+				.first = s->first,
+				.self_ns = s->all_ns - s->child_ns,
+				.total_ns = s->all_ns - s->inner_ns,
+				.max_ns = s->max_ns,
+				.kids = s->kids,
+				.below = s->below - s->inner_below };
+	uint64_t all = 0;
+	int began, ended;
+
+	for (began = 0; began < EV_BEGAN_MAX; began++)
+		for (ended = 0; ended < EV_ENDED_MAX; ended++) {
+			uint64_t cnt = s->kinds[began * EV_ENDED_MAX + ended];
+
+			f.began[began] += cnt;
+			f.ended[ended] += cnt;
+			all += began == EV_BEGAN_BEFORE ? 0 : cnt;
+		}
+	f.primitive = all - s->inner;
+	memcpy(f.hist, s->hist, sizeof(f.hist));
+	return f;
+}
+
 int tracer__sums(struct tracer *t,
 		 int (*fn)(void *ctx, uint32_t func, const struct trace_func *sum), void *ctx)
 {
@@ -495,8 +535,11 @@ int tracer__sums(struct tracer *t,
 	int err = 0;
 
 	for (i = 0; i < TRACE_FUNCS_MAX && !err; i++)
-		if (t->funcs[i].image)
-			err = fn(ctx, i + 1, &t->funcs[i]);
+		if (t->funcs[i].image) {
+			struct trace_func sum = sums_of(&t->funcs[i]);
+
+			err = fn(ctx, i + 1, &sum);
+		}
 	return err;
 }
 
@@ -523,6 +566,11 @@ void tracer__stats(const struct tracer *t, uint64_t ret_stats[TRACE_STAT_MAX])
 
 	for (i = 0; i < TRACE_STAT_MAX; i++)
 		ret_stats[i] = __atomic_load_n(&t->stats[i], __ATOMIC_RELAXED);
+	/* each thread counts its own */
+	for (i = 0; i < TRACE_THREADS_MAX; i++) {
+		ret_stats[TRACE_STAT_BEGINS] += t->threads[i].begins;
+		ret_stats[TRACE_STAT_ENDS] += t->threads[i].ends;
+	}
 }
 
 void tracer__free(struct tracer *t)

@@ -48,11 +48,6 @@ bool trace_wants(const struct sites *sites, enum site_kind kind)
 	}
 }
 
-static uint32_t max_u32(uint32_t a, uint32_t b)
-{
-	return a > b ? a : b;
-}
-
 int trace_layout(const struct py_found *found, const struct py_layout *layout,
 		 const struct sites *sites, struct trace_cfg *ret_cfg)
 {
@@ -122,8 +117,12 @@ int trace_layout(const struct py_found *found, const struct py_layout *layout,
 	} else if (minor < 10) {
 		cfg.frame_state = live->frame_stacktop;
 	}
-	cfg.frame_read = 8 + max_u32(max_u32(off->frame_previous, off->frame_code),
-				     max_u32(off->frame_instr, live->frame_tlbc));
+	cfg.frame_from =
+		off->frame_previous < off->frame_code ? off->frame_previous : off->frame_code;
+	cfg.read_previous = off->frame_previous - cfg.frame_from;
+	cfg.read_code = off->frame_code - cfg.frame_from;
+	cfg.frame_read =
+		8 + (cfg.read_previous > cfg.read_code ? cfg.read_previous : cfg.read_code);
 	if (cfg.frame_read > TRACE_FRAME_READ)
 		return -EINVAL;
 	*ret_cfg = cfg;

@@ -21,12 +21,13 @@
 #include "sink/json.h"
 #include "sink/trace.h"
 
+#define LANE_BITS 16
+
 struct writer {
 	struct json json;
 	struct calls *calls;
 	const char *before;   /* the next event */
 	struct index threads; /* pointers to those that were seen */
-	struct index tracks;  /* struct call_track, whose numbers are the ids */
 };
 
 static void *chrome_begin(FILE *out, struct calls *calls, const struct trace_look *look)
@@ -39,14 +40,13 @@ static void *chrome_begin(FILE *out, struct calls *calls, const struct trace_loo
 	w->calls = calls;
 	w->before = "\n";
 	index_init(&w->threads);
-	index_init(&w->tracks);
 	fputs("{\"displayTimeUnit\":\"ns\",\"traceEvents\":[", out);
 	return w;
 }
 
 static int err_of(const struct writer *w)
 {
-	return w->json.err || w->threads.err || w->tracks.err ? -ENOMEM : 0;
+	return w->json.err || w->threads.err ? -ENOMEM : 0;
 }
 
 /* Microseconds, to the nanosecond. */
@@ -69,8 +69,8 @@ static void put_head(struct writer *w, const char *phase, const char *category,
 
 static void put_id(struct writer *w, const struct call_track *track)
 {
-	fprintf(w->json.out, ",\"id\":\"0x%" PRIx32 "\"",
-		index_of(&w->tracks, track, sizeof(*track), NULL) + 1);
+	fprintf(w->json.out, ",\"id\":\"0x%" PRIx64 "\"",
+		(uint64_t)track->id << LANE_BITS | track->lane);
 }
 
 static void put_func(struct json *j, const struct call_func *func)
@@ -130,8 +130,9 @@ static int chrome_call(void *writer, const struct call *call)
 	fputc('}', j->out);
 	if (call->flow_in)
 		put_flow(w, call, "f", call->start_ns, call->flow_in);
-	if (call->flow_out && call->end_ns > call->start_ns)
-		put_flow(w, call, "s", call->end_ns - 1, call->flow_out);
+	/* at the begin too: Perfetto takes for the source what began last, not what still runs */
+	if (call->flow_out)
+		put_flow(w, call, "s", call->start_ns, call->flow_out);
 	return err_of(w);
 }
 
@@ -233,7 +234,6 @@ static void chrome_free(void *writer)
 	struct writer *w = writer;
 
 	index_done(&w->threads);
-	index_done(&w->tracks);
 	json_done(&w->json);
 	free(w);
 }

@@ -60,7 +60,7 @@ struct writer {
 	struct pftrace pf;
 	struct calls *calls;
 	struct index names, strings;  /* events'; annotations' */
-	struct index tracks, threads; /* those that are described; pointers */
+	struct index tracks, threads; /* threads' and processes' that are described; pointers */
 	struct known *known;          /* by the function's number */
 	uint32_t known_cnt;
 };
@@ -190,7 +190,7 @@ static uint64_t call_track(struct writer *w, const struct call *call)
 	if (call->track.kind == CALL_TRACK_THREAD)
 		return parent;
 	track = uuid(OF_GREENLET, call->track.id, call->track.lane);
-	return fresh(w, track) ? child_track(w, track, parent, "greenlets") : track;
+	return call->track.fresh ? child_track(w, track, parent, "greenlets") : track;
 }
 
 static uint64_t task_track(struct writer *w, const struct call_span *span)
@@ -198,7 +198,7 @@ static uint64_t task_track(struct writer *w, const struct call_span *span)
 	uint64_t track = uuid(OF_TASK, span->track.id, span->track.lane);
 	struct buf name;
 
-	if (!fresh(w, track))
+	if (!span->track.fresh)
 		return track;
 	buf_init(&name, TEXT_MAX);
 	buf_fmt(&name, "task %u", span->task);

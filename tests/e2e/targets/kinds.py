@@ -6,14 +6,18 @@
     kinds.py hooked      the same, under sys.monitoring or sys.setprofile from before on
     kinds.py count       works, and prints what Python itself counts: {"begin": 1234, ...}
 
+As the last argument comes oracle.py's path, which only is named so that a Python in a root of its own gets it.
 Between ready and done no Python code runs but the work: os.read() and os.write() are C. REPEAT: how
 many times it works."""
+import opcode
 import os
 import sys
 
+import oracle
+
 # compiled once: a new code object has to be instrumented first, and begins twice
 EVALUATED = compile("leaf(1)", "evaluated", "eval")
-REPEAT = int(sys.argv[2]) if len(sys.argv) > 2 else 1
+REPEAT = int(sys.argv[2]) if __name__ == "__main__" and sys.argv[2:] else 1
 MADE = 0
 GENEXPRS = 0
 
@@ -214,125 +218,51 @@ def work():
     exceptions()
 
 
-def hooks_on():
-    """A callable of C's that takes whatever it is given: no Python code of its own runs."""
-    if sys.version_info < (3, 12):
-        sys.setprofile(slice)
-        return
-    m = sys.monitoring
-    m.use_tool_id(3, "kinds")
-    events = m.events
-    wanted = (events.PY_START, events.PY_RESUME, events.PY_RETURN, events.PY_YIELD)
-    for event in wanted:
-        m.register_callback(3, event, slice)
-    m.set_events(3, sum(wanted))
+class Delegations:
+    """Before 3.11: YIELD_FROM is executed too without its function suspending; to be seen by opcode only."""
 
+    def __init__(self):
+        self.code, self.cnt = opcode.opmap["YIELD_FROM"], 0
 
-class Monitoring:
-    """sys.monitoring's own counts, 3.12 on."""
-    KINDS = {"PY_START": "start", "PY_RESUME": "resume", "PY_THROW": "throw",
-             "PY_RETURN": "return", "PY_YIELD": "yield", "PY_UNWIND": "unwind"}
-
-    def __enter__(self):
-        m = sys.monitoring
-        m.use_tool_id(3, "kinds")
-        self.counts = dict.fromkeys(self.KINDS.values(), 0)
-        for name, kind in self.KINDS.items():
-            m.register_callback(3, getattr(m.events, name), self.callback(kind))
-        m.set_events(3, sum(getattr(m.events, name) for name in self.KINDS))
-        return self
-
-    def callback(self, kind):
-        counts = self.counts
-        own = (Monitoring.__enter__.__code__, Monitoring.__exit__.__code__)
-
-        def count(code, *what):
-            if code not in own:
-                counts[kind] += 1
-        return count
-
-    def __exit__(self, *what):
-        sys.monitoring.set_events(3, 0)
-
-    def result(self):
-        c = self.counts
-        c["begin"] = c["start"] + c["resume"]
-        c["clear"] = c["return"] + c["unwind"]
-        return c
-
-
-class Profile:
-    """Before 3.12: sys.setprofile's calls and returns, told apart by the opcode at which they come."""
-
-    def __enter__(self):
-        import opcode
-        self.names = opcode.opname
-        self.yield_from = bytes([opcode.opmap.get("YIELD_FROM", 0)])
-        self.counts = dict.fromkeys(["enter", "leave", "begin", "throw", "return", "yield",
-                                     "delegate", "unwind"], 0)
-        self.own = (Profile.__enter__.__code__, Profile.__exit__.__code__)
-        sys.setprofile(self.event)
-        return self
-
-    def event(self, frame, event, arg):
-        counts, code = self.counts, frame.f_code
-        if event not in ("call", "return") or code in self.own:
-            return
-        at = frame.f_lasti
-        name = self.names[code.co_code[at]] if at >= 0 else ""
-        if sys.version_info < (3, 11) and code.co_code[at + 2:at + 3] == self.yield_from:
-            name = "YIELD_FROM"  # it is set back, to be executed again
-        if event == "call":
-            counts["enter"] += 1
-            counts["begin" if name == "RESUME" else "throw"] += 1
-            return
-        counts["leave"] += 1
-        if name == "RETURN_VALUE":
-            counts["return"] += 1
-        elif name == "YIELD_VALUE" and arg is not None:
-            counts["yield"] += 1
-        elif name == "YIELD_FROM" and arg is not None:
-            pass
-        else:
-            counts["unwind"] += 1
-
-    def __exit__(self, *what):
-        sys.setprofile(None)
-
-    def opcodes(self, frame, event, arg):
+    def __call__(self, frame, event, arg):
         frame.f_trace_lines = False
         frame.f_trace_opcodes = True
-        code = frame.f_code.co_code
-        if event == "opcode" and code[frame.f_lasti] == self.yield_from[0]:
-            self.counts["delegate"] += 1
-        return self.opcodes
+        self.cnt += event == "opcode" and frame.f_code.co_code[frame.f_lasti] == self.code
+        return self
 
-    def result(self):
-        if sys.version_info >= (3, 11):
-            del self.counts["enter"], self.counts["leave"], self.counts["delegate"]
-            return self.counts
-        # what is left is executed without its function suspending: to be seen by opcode only
-        sys.settrace(self.opcodes)
+
+def counted():
+    """What Python counts, in the words of what is hit."""
+    with oracle.oracle() as seen:
         for _ in range(REPEAT):
             work()
-        sys.settrace(None)
-        del self.counts["begin"], self.counts["throw"]
-        return self.counts
+    counts = seen.kinds()
+    counts["make"] = MADE
+    # since 3.15 a generator expression has a RESUME more, before it is made
+    counts["genexpr"] = GENEXPRS if sys.version_info >= (3, 15) else 0
+    ends = counts["return"] + counts["unwind"]
+    if sys.version_info >= (3, 11):
+        counts["begin"] = counts["start"] + counts["resume"]
+        if sys.version_info >= (3, 12):
+            counts["clear"] = ends
+        return dict(counts)
+    counts["enter"] = counts.pop("start") + counts.pop("resume")
+    counts["leave"] = ends + counts["yield"] + counts["yield from"]
+    delegations = Delegations()
+    sys.settrace(delegations)
+    for _ in range(REPEAT):
+        work()
+    sys.settrace(None)
+    counts["delegate"] = delegations.cnt
+    return dict(counts)
 
 
 def main(mode):
     if mode == "count":
-        oracle = Monitoring() if sys.version_info >= (3, 12) else Profile()
-        with oracle:
-            for _ in range(REPEAT):
-                work()
-        # what nothing else counts. Since 3.15 a generator expression has a RESUME more, before it is made
-        counts = {"make": MADE, "genexpr": GENEXPRS if sys.version_info >= (3, 15) else 0}
-        counts.update(oracle.result())
-        print(counts)
+        print(counted())
         return
     if mode == "hooked":
-        hooks_on()
+        oracle.hooks_on()
         work()
     os.write(1, b"ready\n")
     byte = os.read(0, 1)

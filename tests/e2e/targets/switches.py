@@ -27,10 +27,11 @@ def run(base):
     return descend(40, base) + sum(numbers(30))
 
 
-os.write(1, b"ready\n")
-while os.read(0, 1) == b"w":
-    for _ in range(20):
-        greenlets = [gevent.spawn(run, base) for base in range(15)]
-        gevent.joinall(greenlets)
-        assert [g.value for g in greenlets] == [base + 40 + 435 for base in range(15)]
-    os.write(1, b"done\n")
+if __name__ == "__main__":
+    os.write(1, b"ready\n")
+    while os.read(0, 1) == b"w":
+        for _ in range(20):
+            greenlets = [gevent.spawn(run, base) for base in range(15)]
+            gevent.joinall(greenlets)
+            assert [g.value for g in greenlets] == [base + 40 + 435 for base in range(15)]
+        os.write(1, b"done\n")
