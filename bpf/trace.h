@@ -221,8 +221,8 @@ struct trace_thread {
 	__u64 thread_id;
 	__u64 since_ns; /* when it was first seen */
 	__u32 hits;     /* one in TRACE_HITS_PER_TIMED is timed */
-	__u32 pad;
-	__u32 spare; /* a chunk that is kept, 0 = none */
+	__u32 left;     /* --thread: it is none that was asked for; user space */
+	__u32 spare;    /* a chunk that is kept, 0 = none */
 	__u32 parked_cnt;
 	__u8 raw[TRACE_FRAME_READ]; /* the frame that was read last */
 	struct trace_stack stack;
@@ -230,6 +230,9 @@ struct trace_thread {
 	struct trace_recent recent[TRACE_RECENT];
 	__u16 active[TRACE_ACTIVE];
 };
+
+/* Instead of a slot's number: the thread has none, and gets none. */
+#define TRACE_SLOT_LEFT 0xffffffffU
 
 /* parked map: the stack of a greenlet that does not run, by the frame on top of it. */
 struct trace_parked_key {

@@ -14,18 +14,37 @@
 
 #include <bpf/bpf_tracing.h>
 
+static long drop_turn(__u32 i, void *data)
+{
+	struct unwind *u = data;
+
+	if (!u->thread || !u->thread->stack.depth)
+		return 1;
+	stack_pop(u->thread);
+	return 0;
+}
+
+/* All that is open is over, and none of it was asked for. */
+static __noinline int stack_drop(struct trace_thread *thread)
+{
+	struct unwind u = { .thread = thread };
+
+	loop_each(DEEP_MAX, drop_turn, &u);
+	return 0;
+}
+
 /* A thread ends, or execs: what is open is over. */
 static __always_inline int thread_over(struct task_struct *task)
 {
-	__u32 number, index, *slot;
+	__u32 number, index, tid = task->pid, *slot;
 	struct trace_thread *thread;
 	struct trace_proc *proc;
 
+	if (trace_choose)
+		bpf_map_delete_elem(&left_tids, &tid);
 #ifndef PLAIN_LOOPS
 	slot = bpf_task_storage_get(&slots, task, 0, 0);
 #else
-	__u32 tid = task->pid;
-
 	slot = bpf_map_lookup_elem(&slots, &tid);
 #endif
 	if (!slot || !*slot)
@@ -37,7 +56,9 @@ static __always_inline int thread_over(struct task_struct *task)
 	if (!thread)
 		return 0;
 	proc = proc_of(thread->proc);
-	if (thread->stack.depth)
+	if (thread->left)
+		stack_drop(thread);
+	else if (thread->stack.depth)
 		stack_unwind(thread, proc ? proc->image : 0, DEEP_MAX, EV_ENDED_OPEN,
 			     bpf_ktime_get_ns());
 	if (thread->spare)

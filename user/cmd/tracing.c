@@ -15,6 +15,7 @@
 #include "cmd/recording.h"
 #include "cmd/tracing_procs.h"
 #include "cmd/tracing_sums.h"
+#include "cmd/tracing_threads.h"
 #include "events.h"
 #include "model/profile.h"
 #include "os/feature.h"
@@ -92,6 +93,8 @@ static int answer(struct tracing *t)
 		code = module_answer(t, &want);
 	while (!code && calls__decided(calls, &decision))
 		tracer__decide(t->tracer, decision.func, decision.kept);
+	if (!code)
+		code = tracing_threads_decide(t, false);
 	return explain(t, code, "cannot read what the calls mean from the process");
 }
 
@@ -117,11 +120,14 @@ static int take_event(void *ctx, void *data, size_t len)
 {
 	const struct ev_hdr *hdr = data;
 	struct tracing *t = ctx;
+	bool now = false;
 	int code;
 
 	if (hdr->kind == EV_FORK || hdr->kind == EV_EXEC)
 		code = take_life(t, data, len);
 	else
+		code = tracing_threads_event(t, hdr, &now);
+	if (!code && now)
 		code = tracing_put(t, RECORD_RING, data, len);
 	/* names before the first call that needs them */
 	if (!code && (hdr->kind == EV_CODE || hdr->kind == EV_THREAD || hdr->kind == EV_EXEC))
@@ -211,6 +217,7 @@ static int window_open(struct tracing *t)
 	for (i = 0; i < t->proc_cnt && !code; i++) {
 		if (t->procs[i].pidfd < 0 || !t->procs[i].ready || t->procs[i].on)
 			continue;
+		tracing_threads_look(t, t->procs[i].image, t->procs[i].pid);
 		code = tracer__attach(t->tracer, t->procs[i].index, t->procs[i].file,
 				      &t->procs[i].sites, &t->err);
 		/* one that ends meanwhile is no failure, if it is not the only one; nor one that execs */
@@ -290,6 +297,8 @@ static int command_look(struct tracing *t, struct tracing_proc *proc, bool held)
 	if (held)
 		kill(proc->pid, SIGSTOP);
 	code = take_events(t, 0, &more); /* its execs */
+	if (held)
+		proc->due_ns = 0; /* it misses nothing */
 	if (!code && t->options.children)
 		code = tracing_look(t);
 	else if (!code)
@@ -395,6 +404,7 @@ int tracing_start(struct tracing *t)
 	struct tracer_options options = { .events = o->calls,
 					  .edges = o->edges,
 					  .children = o->children,
+					  .choose = o->only_cnt > 0,
 					  .depth = o->depth,
 					  .min_ns = o->min_ns,
 					  .ring_bytes = o->ring_bytes };
@@ -415,8 +425,9 @@ int tracing_start(struct tracing *t)
 	outputs_take(t);
 	governor_begin(t);
 	t->procs = calloc(TRACE_PIDS_MAX, sizeof(*t->procs));
+	t->threads = tracing_threads_new();
 	t->tracer = tracer__new(&options);
-	if (!t->procs || !t->tracer)
+	if (!t->procs || !t->threads || !t->tracer)
 		return err_set(&t->err, -ENOMEM, "out of memory");
 	t->out = trace_out_new(t->outputs, o->output_cnt, &ask, &o->match, &t->err);
 	if (!t->out)
@@ -480,6 +491,8 @@ int tracing_stop(struct tracing *t)
 	while (!code && more)
 		code = take_events(t, 0, &more);
 	if (!code)
+		code = tracing_threads_decide(t, true);
+	if (!code)
 		code = tracing_sums(t, tracing_put, t);
 	if (!code)
 		code = tracing_put(t, RECORD_END, NULL, 0);
@@ -509,6 +522,7 @@ void tracing_free(struct tracing *t)
 {
 	int i;
 
+	tracing_threads_free(t->threads);
 	answers__free(t->answers);
 	tracer__free(t->tracer);
 	trace_out_free(t->out);

@@ -64,7 +64,8 @@ struct tracing {
 	int proc_cnt, live_cnt;
 	uint32_t image_cnt;
 	struct tracing_kin kin;
-	uint64_t sweep_ns, swept_ns; /* when to sweep next, 0 = not; and not before */
+	struct tracing_threads *threads; /* --thread (cmd/tracing_threads.h) */
+	uint64_t sweep_ns, swept_ns;     /* when to sweep next, 0 = not; and not before */
 	struct uprobe_calibration cost;
 	bool has_cost;
 	struct governor governor;

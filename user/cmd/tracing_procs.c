@@ -12,6 +12,7 @@
 
 #include "cmd/recording.h"
 #include "cmd/tracing.h"
+#include "cmd/tracing_threads.h"
 #include "os/family.h"
 #include "probe/tracer.h"
 #include "python/layout.h"
@@ -210,6 +211,7 @@ static void attach(struct tracing *t, struct tracing_proc *proc)
 
 	if (!t->on_ns)
 		return; /* with the next window, and until then nothing is traced */
+	tracing_threads_look(t, proc->image, proc->pid);
 	code = tracer__attach(t->tracer, proc->index, proc->file, &proc->sites, &t->err);
 	if (code) {
 		give_up(t, proc, code);

@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "cmd/tracing.h"
+#include "cmd/tracing_threads.h"
 #include "model/record.h"
 #include "probe/tracer.h"
 
@@ -94,13 +95,18 @@ static int account_put(struct tracing *t, record_put_fn put, void *ctx)
 		.unknown = t->kin.unknown,
 		.refused = t->kin.refused,
 		.full = t->kin.full,
+		.threads_late = tracing_threads_late(t),
 	};
 	struct buf record;
+	uint32_t i;
 	int code;
 
 	buf_init(&record, RECORD_LEN_MAX);
 	buf_add(&record, &account, sizeof(account));
 	string_add(&record, t->let_go ? governor_why(&t->governor) : "");
+	for (i = 0; i < t->options.only_cnt; i++)
+		if (!tracing_threads_fitted(t, i))
+			string_add(&record, t->options.only[i]);
 	code = record.err;
 	if (!code)
 		code = put(ctx, RECORD_TRACE_ACCOUNT, record.data, record.len);

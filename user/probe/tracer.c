@@ -164,6 +164,7 @@ int tracer__load(struct tracer *t, struct err *err)
 	t->skel->rodata->trace_events = t->options.events;
 	t->skel->rodata->trace_edges = t->options.edges;
 	t->skel->rodata->trace_children = t->options.children;
+	t->skel->rodata->trace_choose = t->options.choose;
 	t->skel->rodata->trace_depth = t->options.depth;
 	t->skel->rodata->trace_min_ns = t->options.min_ns;
 	t->skel->rodata->trace_wake_bytes = t->options.ring_bytes / 4;
@@ -451,7 +452,7 @@ int tracer__open_calls(struct tracer *t, uint64_t now, int (*fn)(void *ctx, void
 	uint32_t i;
 
 	for (i = 0; i < TRACE_THREADS_MAX && !err; i++) {
-		if (t->threads[i].tid && t->threads[i].stack.depth)
+		if (t->threads[i].tid && !t->threads[i].left && t->threads[i].stack.depth)
 			err = stack_tell(&o, &t->threads[i], &t->threads[i].stack);
 		t->threads[i].stack = (struct trace_stack){};
 		t->threads[i].spare = 0;
@@ -490,6 +491,21 @@ int tracer__consume(struct tracer *t, uint64_t patience_ns,
 	if (t->more)
 		return 1;
 	return err < 0 ? err : 0;
+}
+
+void tracer__leave_tid(struct tracer *t, pid_t tid)
+{
+	uint32_t key = tid, one = 1;
+
+	bpf_map_update_elem(bpf_map__fd(t->skel->maps.left_tids), &key, &one, BPF_ANY);
+}
+
+void tracer__leave(struct tracer *t, uint32_t serial)
+{
+	struct trace_thread *thread = &t->threads[(serial - 1) % TRACE_THREADS_MAX];
+
+	if (serial && __atomic_load_n(&thread->serial, __ATOMIC_RELAXED) == serial)
+		__atomic_store_n(&thread->left, 1, __ATOMIC_SEQ_CST);
 }
 
 void tracer__decide(struct tracer *t, uint32_t func, bool taken)

@@ -26,6 +26,7 @@ struct tracer_options {
 	bool events;         /* tell each call (EV_CALL), and exceptions; else only sums */
 	bool edges;          /* sum up who called whom */
 	bool children;       /* tell of all that is forked; else of copies of the memory alone */
+	bool choose;         /* tracer__leave*() may be called */
 	uint32_t depth;      /* tell none that is deeper; 0 = all */
 	uint64_t min_ns;     /* nor any that is shorter */
 	uint32_t ring_bytes; /* power of two, at least 4096 */
@@ -78,6 +79,10 @@ int tracer__fd(const struct tracer *t); /* readable when the kernel side wants t
 /* As sampler__consume(). */
 int tracer__consume(struct tracer *t, uint64_t patience_ns,
 		    int (*fn)(void *ctx, void *data, size_t len), void *ctx);
+
+/* --thread: one that is not asked for: by its id, before it was hit, or by its serial (ev_hdr.thread). */
+void tracer__leave_tid(struct tracer *t, pid_t tid);
+void tracer__leave(struct tracer *t, uint32_t serial);
 
 /* --match: what becomes of a function. */
 void tracer__decide(struct tracer *t, uint32_t func, bool taken);
