@@ -162,14 +162,15 @@ SHARED int stack_has(struct trace_thread *thread, __u32 func)
 	return s.found;
 }
 
-/* Where the caller of the activation on top stands: it has not moved since the call. */
+/* Where the caller stands: in the call that led here, whatever frames that are not traced, or are the
+ * interpreter's own, lie between. It has not moved since. */
 static __always_inline __u32 caller_lasti(const struct trace_cfg *cfg,
-					  const struct trace_call *call)
+					  const struct trace_call *caller)
 {
-	struct trace_sums *func = call->caller ? func_at(call->caller) : NULL;
+	struct trace_sums *func = caller ? func_at(caller->func) : NULL;
 	__u64 instr = 0;
 
-	if (!func || user_u64(&instr, call->previous + cfg->frame_instr))
+	if (!caller || !func || user_u64(&instr, caller->frame + cfg->frame_instr))
 		return EV_LASTI_NONE;
 	if (!(cfg->flags & TRACE_INSTR_IS_PTR))
 		return (__u32)instr;
@@ -267,6 +268,7 @@ static __always_inline void call_end(struct trace_thread *thread, __u32 image,
 	(*active_of(thread, call->func))--;
 	stack_pop(thread); /* what was on top can be read still: chunk_free() */
 	caller = stack_top(&thread->stack);
+	barrier_var(caller); /* for the verifier: NULL is to be seen by itself */
 	if (trace_events) {
 		flags |= EV_CALL_FLAGS(began, ended) | (call->flags & EV_CALL_PARKED);
 		if (total < trace_min_ns || (trace_depth && depth >= trace_depth))

@@ -61,6 +61,12 @@ static int libbpf_says(enum libbpf_print_level level, const char *format, va_lis
 	return 0;
 }
 
+void programs_listen(void)
+{
+	*refusal = '\0';
+	libbpf_set_print(libbpf_says);
+}
+
 /* The object for kernels without bpf_loop(), which few are: it lies here packed. NULL: no memory. Kept
  * to the end, since libbpf is free to look at it for as long as the skeleton lives. */
 static void *plain_unpack(void)
@@ -93,8 +99,7 @@ struct uncoil_bpf *programs_open(bool plain_loops)
 	void *plain;
 	int err;
 
-	*refusal = '\0';
-	libbpf_set_print(libbpf_says);
+	programs_listen();
 	if (!plain_loops)
 		return uncoil_bpf__open();
 	skel = calloc(1, sizeof(*skel));
@@ -112,17 +117,21 @@ struct uncoil_bpf *programs_open(bool plain_loops)
 	return NULL;
 }
 
-int programs_load(struct uncoil_bpf *skel, struct err *err)
+int programs_refused(int code, struct err *err)
 {
-	int code = uncoil_bpf__load(skel), missing;
+	int missing = feature_explain(err);
 
-	if (!code)
-		return 0;
-	missing = feature_explain(err);
 	if (missing)
 		return missing;
 	if (*refusal)
 		return err_set(err, code, "this kernel refuses uncoil's BPF program %s", refusal);
 	return err_set(err, code, "the kernel refuses the BPF programs: %s (see `uncoil doctor`)",
 		       err_str(code));
+}
+
+int programs_load(struct uncoil_bpf *skel, struct err *err)
+{
+	int code = uncoil_bpf__load(skel);
+
+	return code ? programs_refused(code, err) : 0;
 }

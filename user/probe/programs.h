@@ -19,4 +19,9 @@ int programs_load(struct uncoil_bpf *skel, struct err *err);
  * access", of what libbpf prints when a program is refused; "" if it is something else. */
 void programs_refusal(const char *printed, char *ret_text, size_t size);
 
+/* For other objects: from here on what libbpf has to say is kept, not printed; and why one was refused with
+ * `code`, which is returned, or what is missing. */
+void programs_listen(void);
+int programs_refused(int code, struct err *err);
+
 #endif

@@ -14,6 +14,7 @@
 
 #include "base/err.h"
 #include "os/feature.h"
+#include "probe/programs.h"
 #include "probe/uprobes.h"
 #include "python/trace_layout.h"
 #include "trace.skel.h"
@@ -158,6 +159,7 @@ int tracer__load(struct tracer *t, struct err *err)
 		return err_set(err, -ENOTSUP,
 			       "this kernel has no bpf_loop() (Linux 5.17): uncoil trace needs it");
 	t->multi = uprobes_multi();
+	programs_listen();
 	t->skel = trace_bpf__open();
 	if (!t->skel)
 		return err_set(err, -errno, "cannot open the BPF programs: %s", err_str(errno));
@@ -176,10 +178,8 @@ int tracer__load(struct tracer *t, struct err *err)
 							     BPF_PROG_TYPE_KPROBE)
 		bpf_program__set_expected_attach_type(prog, uprobes_attach_type(t->multi));
 	code = trace_bpf__load(t->skel);
-	if (code && feature_explain(err))
-		return code;
 	if (code)
-		return err_set(err, code, "the kernel refuses the BPF programs: %s", err_str(code));
+		return programs_refused(code, err);
 	code = maps_prepare(t);
 	if (code)
 		return err_set(err, code, "cannot set up the BPF maps: %s", err_str(code));
