@@ -3,16 +3,17 @@
 import collections
 import json
 import os
-import pathlib
 import re
 import signal
 import subprocess
+import time
 
 import pytest
 
-from conftest import GOT, PYTHONS, SYSTEM, TARGETS, UNCOIL, WAIT, each_python, every_python, stacks, uncoil, wait_for
+from conftest import PYTHONS, SYSTEM, TARGETS, UNCOIL, WAIT, each_python, every_python, uncoil, wait_for
 from test_sites import plan
-from tracing import Tracer, lines_of, tracer, worker  # noqa: F401 (fixtures)
+from test_trace_safety import bytes_at
+from tracing import lines_of, tracer, worker  # noqa: F401 (fixtures)
 
 KIN = TARGETS / "kin.py"
 CALLS = 1000  # kin.py
@@ -34,27 +35,19 @@ def calls(path):
     return found
 
 
-def breakpoints(pid, path, where, process):
-    """At how many places this process has one, of those that `process` would have."""
-    del process
-    return sum(byte == b"\xcc" for byte in memory(pid, path, where))
-
-
-def memory(pid, path, where):
-    from test_trace_safety import bytes_at
-    return bytes_at(pid, path, where)
-
-
 # --- commands
 
 @every_python
 def test_first_call(folder, python):
-    """The command is seen from its first call on."""
+    """The command is seen from its first call on: those of its start too."""
     script = folder / "first.py"
     script.write_text("def f(): pass\nfor i in range(100): f()\n")
-    result, seen = trace(folder, python, script, options=["--match", "__main__:*"])
-    assert seen == {"f": 100, "<module>": 1}
-    assert "lost" not in result.err
+    result = uncoil("trace", "--max-overhead", "0", "-f", "json", "-o", folder / "x.json", "--", python, script)
+    # at its start pages may not be there yet that a frame's code is in: then that is told
+    assert result.code == 0 or result.code == 3 and "lost: a frame could not be read" in result.err, result.err
+    found = {f["name"]: f["calls"] for f in json.loads((folder / "x.json").read_text())["functions"]
+             if f["file"].endswith("first.py")}
+    assert found == {"f": 100, "<module>": 1}
 
 
 def test_exit_status(folder):
@@ -89,8 +82,8 @@ def test_children(folder, mode, children):
     assert seen["f"] == 2 * CALLS and seen["child_f"] == children * CALLS
     assert told(result, "not seen until their probes were in") >= children
     assert "lost" not in result.err
-    targets = json.loads((folder / "x.json").read_text())
-    assert len({t["pid"] for t in targets["targets"]}) >= children + 1 if "targets" in targets else True
+    about = json.loads((folder / "x.json").read_text())["trace"]
+    assert len({target["pid"] for target in about["targets"]}) >= children + 1
 
 
 @each_python
@@ -141,13 +134,13 @@ def test_child_keeps_no_breakpoint(worker, tracer, folder, options):
     child = int(process.stdout.readline())
     process.work()
     if options:
-        assert b"\xcc" in memory(child, path, where)
+        assert b"\xcc" in bytes_at(child, path, where)
     else:
-        wait_for(lambda: b"\xcc" not in memory(child, path, where), "the breakpoints to go", 5)
-    assert b"\xcc" in memory(process.pid, path, where)
+        wait_for(lambda: b"\xcc" not in bytes_at(child, path, where), "the breakpoints to go", 5)
+    assert b"\xcc" in bytes_at(process.pid, path, where)
     process.work(3)
     assert seen.end().code == 0
-    assert b"\xcc" not in memory(child, path, where) + memory(process.pid, path, where)
+    assert b"\xcc" not in bytes_at(child, path, where) + bytes_at(process.pid, path, where)
     assert calls(folder / "x.json")["f"] == 4 * CALLS
     process.finish()
 
@@ -180,8 +173,6 @@ def test_threads(worker, tracer, folder, python):
     seen = tracer(process.pid, "-f", "jsonl", "--thread", "alpha", "--thread", "gam*", "--thread", "nobody",
                   file=folder / "x.jsonl")
     process.begin()
-    wait_for(lambda: os.path.exists(f"/proc/{process.pid}"), "it")
-    import time
     time.sleep(.8)
     process.begin()
     counts = dict(zip(("alpha", "beta", "gamma", "delta"), map(int, process.stdout.readline().split())))
@@ -238,7 +229,7 @@ def test_killed(worker, tracer, folder, nothing_left):
     process.begin(10)
     seen.kill()
     process.done(10)
-    wait_for(lambda: b"\xcc" not in memory(process.pid, path, where), "the breakpoints to go", 5)
+    wait_for(lambda: b"\xcc" not in bytes_at(process.pid, path, where), "the breakpoints to go", 5)
     process.work()
     process.finish()
     nothing_left()
@@ -258,11 +249,11 @@ def test_full_disk(worker, tracer):
 def test_pipe(folder):
     """-o -, and a reader that reads it all; and one that goes."""
     command = [UNCOIL, "trace", "--max-overhead", "0", "-q", "-f", "jsonl", "-o", "-", "--", SYSTEM, "-c",
-               "def f(): pass\nfor i in range(20000): f()"]
+               "def f(): pass\nfor i in range(3000): f()"]
     whole = subprocess.run(command, capture_output=True, timeout=WAIT)
     assert whole.returncode == 0, whole.stderr
     lines = [json.loads(line) for line in whole.stdout.splitlines()]
-    assert sum(line.get("name") == "f" for line in lines) == 20000 and lines[-1]["type"] == "end"
+    assert sum(line.get("name") == "f" for line in lines) == 3000 and lines[-1]["type"] == "end"
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as gone:
         gone.stdout.readline()
         gone.stdout.close()

@@ -32,6 +32,18 @@ static uint64_t unnamed(const struct calls *c)
 	return cnt;
 }
 
+/* A process that has ended tells no module's name; a pattern that asks for one fits nothing then. */
+static uint64_t unplaced(const struct calls *c)
+{
+	uint64_t cnt = 0;
+	uint32_t i;
+
+	for (i = 0; i < c->func_cap; i++)
+		cnt += c->funcs[i] && c->funcs[i]->decided && !c->funcs[i]->kept &&
+		       c->funcs[i]->globals && !(c->funcs[i]->module && c->funcs[i]->module[0]);
+	return cnt;
+}
+
 /* Children, and what they exec'ed: what is not seen of them. */
 static void remarks_kin(const struct calls *c, struct call_about *a)
 {
@@ -70,6 +82,8 @@ static void remarks(const struct calls *c, struct call_about *a)
 	remark(a, c->refused + p->events_refused, "records that did not hold", true);
 	remark(a, p->answers_refused, "records read from a process that did not hold", true);
 	remark(a, unnamed(c), "functions whose name could not be read", false);
+	remark(a, unplaced(c),
+	       "functions left out by --match: their module could not be read any more", false);
 	remark(a, c->stats.stat[TRACE_STAT_SHORT], stat_texts[TRACE_STAT_SHORT], false);
 	remark(a, c->before, "calls that had begun before they were first seen", false);
 	remark(a, c->open, "calls that had not ended when the trace, or a window of it, did",
