@@ -15,6 +15,7 @@
  */
 #include "trace_begin.bpf.h"
 #include "trace_end.bpf.h"
+#include "trace_life.bpf.h"
 
 #include <bpf/bpf_tracing.h>
 
@@ -203,53 +204,4 @@ int on_dealloc(struct pt_regs *ctx)
 	bpf_map_delete_elem(&func_of, &key);
 	__sync_fetch_and_add(&h.proc->epoch, 1);
 	return 0;
-}
-
-/* A thread ends, or execs: what is open is over. */
-static __always_inline int thread_over(struct task_struct *task)
-{
-	__u32 number, index, *slot;
-	struct trace_thread *thread;
-	struct trace_proc *proc;
-
-#ifndef PLAIN_LOOPS
-	slot = bpf_task_storage_get(&slots, task, 0, 0);
-#else
-	__u32 tid = task->pid;
-
-	slot = bpf_map_lookup_elem(&slots, &tid);
-#endif
-	if (!slot || !*slot)
-		return 0;
-	number = *slot;
-	*slot = 0;
-	index = number - 1;
-	thread = bpf_map_lookup_elem(&trace_threads, &index);
-	if (!thread)
-		return 0;
-	proc = proc_of(thread->proc);
-	if (thread->stack.depth)
-		stack_unwind(thread, proc ? proc->image : 0, DEEP_MAX, EV_ENDED_OPEN,
-			     bpf_ktime_get_ns());
-	if (thread->spare)
-		bpf_map_push_elem(&free_chunks, &thread->spare, BPF_ANY);
-	thread->spare = 0;
-	thread->tid = 0;
-#ifdef PLAIN_LOOPS
-	bpf_map_delete_elem(&slots, &tid);
-#endif
-	bpf_map_push_elem(&free_slots, &number, BPF_ANY);
-	return 0;
-}
-
-SEC("tp_btf/sched_process_exit")
-int BPF_PROG(on_trace_exit, struct task_struct *task)
-{
-	return thread_over(task);
-}
-
-SEC("tp_btf/sched_process_exec")
-int BPF_PROG(on_trace_exec, struct task_struct *task, int old_pid)
-{
-	return thread_over(task);
 }

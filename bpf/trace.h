@@ -89,11 +89,19 @@ struct trace_hint {
 
 struct trace_proc {
 	__u32 image; /* 0: not used */
-	__u32 on;    /* all its probes are in: hits count */
+	__u32 on;    /* all its probes are in: hits count, while this is `execs` */
+	__u32 execs; /* so far, from 1: what is known of it is of that program; kernel side */
 	__u32 epoch; /* raised whenever a code object is freed */
-	__u32 pad;
 	struct trace_cfg cfg;
 	struct trace_hint hints[TRACE_SITES_MAX];
+};
+
+/* kin map: a child that user space was told of and has not taken into trace_procs yet. */
+enum trace_kin {
+	TRACE_KIN_NONE,
+	TRACE_KIN_FORKED, /* it has its parent's memory, a copy, */
+	TRACE_KIN_SHARES, /* or the same until it execs (vfork) */
+	TRACE_KIN_EXECED, /* it has exec'ed meanwhile */
 };
 
 /* What user space decides of a function (--match), as soon as it knows its name. */
@@ -213,8 +221,8 @@ struct trace_thread {
 	__u64 thread_id;
 	__u64 since_ns; /* when it was first seen */
 	__u32 hits;     /* one in TRACE_HITS_PER_TIMED is timed */
-	__u32 pad;
-	__u32 spare; /* a chunk that is kept, 0 = none */
+	__u32 left;     /* --thread: it is none that was asked for; user space */
+	__u32 spare;    /* a chunk that is kept, 0 = none */
 	__u32 parked_cnt;
 	__u8 raw[TRACE_FRAME_READ]; /* the frame that was read last */
 	struct trace_stack stack;
@@ -229,6 +237,9 @@ struct trace_thread {
 	struct trace_recent recent[TRACE_RECENT];
 	__u16 active[TRACE_ACTIVE];
 };
+
+/* Instead of a slot's number: the thread has none, and gets none. */
+#define TRACE_SLOT_LEFT 0xffffffffU
 
 /* parked map: the stack of a greenlet that does not run, by the frame on top of it. */
 struct trace_parked_key {
@@ -258,7 +269,8 @@ struct trace_parked_key {
 	X(DROP_TSTATE, "hits lost: the thread state was not found")                 \
 	X(DROP_READ, "hits lost: a frame could not be read")                        \
 	X(DROP_EDGES, "calls whose caller was lost: the table of callers was full") \
-	X(DROP_PARKED, "calls lost: too many greenlets were switched away")
+	X(DROP_PARKED, "calls lost: too many greenlets were switched away")         \
+	X(DROP_LIVES, "forks and execs lost: the ring buffer was full")
 
 enum trace_stat {
 #define X(name, text) TRACE_STAT_##name,

@@ -13,12 +13,13 @@ struct hit {
 	struct trace_proc *proc;
 };
 
-/* A slot for a thread that is hit for the first time; 0: its process is not followed, or there is no room. */
+/* A slot for a thread that is hit for the first time; 0: its process is not followed, not now, or
+ * there is no room. TRACE_SLOT_LEFT: it is not asked for. */
 SHARED __u32 slot_new(void)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 	__u64 id = bpf_get_current_pid_tgid();
-	__u32 tgid = id >> 32, number, index, *proc;
+	__u32 tgid = id >> 32, tid = id, number, index, *proc;
 	struct trace_thread *thread;
 	struct trace_proc *of;
 	struct ev_thread ev = {};
@@ -28,8 +29,10 @@ SHARED __u32 slot_new(void)
 	if (!proc)
 		return 0;
 	of = proc_of(*proc);
-	if (!of)
+	if (!of || of->on != of->execs)
 		return 0;
+	if (trace_choose && bpf_map_lookup_elem(&left_tids, &tid))
+		return TRACE_SLOT_LEFT;
 	if (bpf_map_pop_elem(&free_slots, &number)) {
 		count(TRACE_STAT_DROP_THREADS);
 		return 0;
@@ -38,7 +41,8 @@ SHARED __u32 slot_new(void)
 	thread = bpf_map_lookup_elem(&trace_threads, &index);
 	if (!thread)
 		return 0;
-	thread->tid = (__u32)id;
+	thread->tid = tid;
+	thread->left = 0;
 	thread->tgid = tgid;
 	thread->proc = *proc;
 	/* unlike any other, also of one that had this slot before */
@@ -82,10 +86,10 @@ static __always_inline bool hit_of(struct hit *h)
 #endif
 	index = number - 1;
 	h->thread = bpf_map_lookup_elem(&trace_threads, &index);
-	if (!h->thread)
+	if (!h->thread || h->thread->left)
 		return false;
 	h->proc = proc_of(h->thread->proc);
-	return h->proc && h->proc->on;
+	return h->proc && h->proc->on == h->proc->execs;
 }
 
 /* Is this hit timed? */

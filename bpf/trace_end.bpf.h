@@ -156,7 +156,8 @@ SHARED int end_find(struct trace_thread *thread, struct trace_proc *proc, __u64 
 		return 0;
 	stack_park(thread, proc->image);
 	if (!frame_read(thread, &proc->cfg, frame))
-		end_before(&h, frame, ended, thread->since_ns, now);
+		/* its first hit may be this one, and `now` a little before it was seen */
+		end_before(&h, frame, ended, thread->since_ns < now ? thread->since_ns : now, now);
 	return 0;
 }
 

@@ -27,6 +27,23 @@ struct {
 	__type(value, __u32);
 } tgids SEC(".maps");
 
+/* tgid -> enum trace_kin (-s); user space takes it out */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16 * TRACE_PROCS_MAX);
+	__type(key, __u32);
+	__type(value, __u32);
+} kin SEC(".maps");
+
+/* tid -> 1: of a thread that is not asked for (--thread); user space, before its process is on */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 8 * TRACE_THREADS_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, __u32);
+} left_tids SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
@@ -145,6 +162,8 @@ const volatile __u32 trace_edges = 0;      /* who called whom is summed up */
 const volatile __u32 trace_wake_bytes = 0; /* unread bytes at which the reader is woken */
 const volatile __u32 trace_depth = 0;      /* deeper ones are not told; 0 = all are */
 const volatile __u64 trace_min_ns = 0;     /* nor shorter ones */
+const volatile __u32 trace_children = 0;   /* children are traced too */
+const volatile __u32 trace_choose = 0;     /* threads that are left exist */
 const volatile __u32 trace_cookies = 0;    /* a probe's cookie is its site's index */
 
 char LICENSE[] SEC("license") = "GPL";

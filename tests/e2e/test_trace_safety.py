@@ -177,10 +177,13 @@ def test_fork(worker, tracer, folder):
         process.work()
         process.begin(byte=b"f")
         process.done()
-        assert trace.end().code == 0
+        result = trace.end()
+        assert result.code == 0
         functions = json.loads((folder / "x.json").read_text())["functions"]
         counts = [f["calls"] for f in functions if f["name"] == "fib"]
-        assert sum(counts) == times * FIB, counts
+        # the child works at once: what it did before its probes were in is told
+        told = "forked or exec'ed meanwhile" in result.err
+        assert sum(counts) == times * FIB or told and 2 * FIB <= sum(counts) < times * FIB, (counts, result.err)
         lives(process)
 
 

@@ -334,6 +334,11 @@ struct live *live_of(struct answers *a, uint32_t image, pid_t pid)
 	return live;
 }
 
+int answers__forked(struct answers *a, uint32_t image, pid_t pid)
+{
+	return live_of(a, image, pid) ? 0 : -ENOMEM;
+}
+
 static int image_answer(struct answers *a, const struct want *want)
 {
 	struct live *live = live_of(a, want->image, want->pid);

@@ -43,6 +43,15 @@ int answers__root(struct answers *a, uint32_t image, pid_t pid, bool must, struc
  * put() failed with, or -ENOMEM. */
 int answers__child(struct answers *a, uint32_t image, pid_t pid);
 
+/* Announces what a followed process forked, after its EV_FORK: it has its parent's interpreter. 0 or
+ * -ENOMEM. */
+int answers__forked(struct answers *a, uint32_t image, pid_t pid);
+
+/* Gives each thread that runs Python to fn, with the program's own name for it, NULL if that is not known,
+ * until it returns non-zero (returned). */
+int answers__names(struct answers *a, uint32_t image, pid_t pid,
+		   int (*fn)(void *ctx, pid_t tid, const char *name), void *ctx);
+
 /* Tells of the image's threads that wait already (cmd/asleep.h). Before the sampler is started. */
 int answers__asleep(struct answers *a, uint32_t image);
 

@@ -5,11 +5,14 @@
  * thread that has ended, whose memory, and with it the key to its name, may be another's by then.
  */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "cmd/answer_impl.h"
+#include "os/proc.h"
 #include "os/task.h"
+#include "python/stack.h"
 #include "python/threads.h"
 
 static uint64_t now_ns(void)
@@ -97,5 +100,41 @@ int answer_names_again(struct answers *a)
 			err = answer_name(a, &later.want, later.tries, false);
 	}
 	buf_done(&old);
+	return err;
+}
+
+int answers__names(struct answers *a, uint32_t image, pid_t pid,
+		   int (*fn)(void *ctx, pid_t tid, const char *name), void *ctx)
+{
+	struct live *live = live_of(a, image, pid);
+	const struct stack_thread *thread;
+	struct buf threads, name;
+	struct task_info info;
+	pid_t *tids = NULL;
+	struct py_cfg cfg;
+	int i, cnt, err = 0;
+
+	if (!live || !live->found || layout_cfg(&live->py, &live->layout, &cfg))
+		return 0;
+	a->call++; /* names are read anew */
+	buf_init(&threads, STACK_THREADS_BYTES_MAX);
+	buf_init(&name, 2048);
+	stack_threads(&live->mem.mem, &live->layout.abi, &cfg, &threads); /* what can be read */
+	stack_threads_settle(&threads, pid);
+	cnt = proc_threads(pid, &tids);
+	for (i = 0; i < cnt && !err; i++) {
+		thread = task_info(pid, tids[i], &info) ? NULL
+							: stack_thread_of(&threads, info.ns_tid);
+		if (!thread)
+			continue;
+		buf_clear(&name);
+		if (!live->proof.interp || thread_name(a, live, thread->thread_id, &name))
+			err = fn(ctx, tids[i], NULL);
+		else
+			err = fn(ctx, tids[i], buf_text(&name));
+	}
+	free(tids);
+	buf_done(&threads);
+	buf_done(&name);
 	return err;
 }

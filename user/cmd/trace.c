@@ -56,35 +56,30 @@ static int run(struct tracing *t)
 	return code;
 }
 
+static int ready_cnt(const struct tracing *t)
+{
+	int i, cnt = 0;
+
+	for (i = 0; i < t->proc_cnt; i++)
+		cnt += t->procs[i].ready;
+	return cnt;
+}
+
 static void begin_tell(const struct tracing *t)
 {
 	const struct trace_options *o = &t->options;
+	int cnt = ready_cnt(t);
 
-	fprintf(stderr, "tracing %d process%s, exact calls", t->proc_cnt,
-		t->proc_cnt == 1 ? "" : "es");
+	fprintf(stderr, "tracing %d process%s%s, exact calls", cnt, cnt == 1 ? "" : "es",
+		o->children ? " and what they fork" : "");
 	if (o->max_overhead)
 		fprintf(stderr, ", slowing %s down by %.3g %% at the most",
-			t->proc_cnt == 1 ? "it" : "them", o->max_overhead / 1e4);
+			cnt == 1 && !o->children ? "it" : "them", o->max_overhead / 1e4);
 	else
 		fputs(", whatever that costs", stderr);
 	fputs("; Ctrl-C ends it\n", stderr);
 	if (o->verbose)
 		tracing_tell(t);
-}
-
-/* What the governor did, if it did anything. */
-static void governor_tell(const struct tracing *t)
-{
-	struct governor_account a = governor_account(&t->governor);
-
-	if (t->options.quiet)
-		return;
-	if (t->let_go)
-		fprintf(stderr, "let go: %s\n", governor_why(&t->governor));
-	fprintf(stderr, "slowed down by about %.3g %%", a.slowdown * 100);
-	if (a.worst > 0)
-		fprintf(stderr, ", in the worst 5 s by %.3g %%", a.worst * 100);
-	fputc('\n', stderr);
 }
 
 static void child_tell(struct tracing *t)
@@ -136,7 +131,6 @@ int cmd_trace(int argc, char **argv)
 	}
 	if (!code) {
 		code = trace_out_tell(t.out);
-		governor_tell(&t);
 		if (!t.options.quiet)
 			options_trace_unmatched(&t.options, stderr);
 	} else {

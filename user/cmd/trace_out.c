@@ -307,6 +307,29 @@ int trace_out_finish(struct trace_out *t, struct err *err)
 	return code;
 }
 
+static void tell_account(const struct call_about *a)
+{
+	struct buf text;
+	uint32_t i;
+
+	for (i = 0; i < a->unfitted_cnt; i++) {
+		fputs("no thread matches '", stderr);
+		cmd_show(stderr, a->unfitted[i]);
+		fputs("'\n", stderr);
+	}
+	if (a->let_go) {
+		fputs("let go: ", stderr);
+		cmd_show(stderr, a->let_go);
+		fputc('\n', stderr);
+	}
+	if (!a->has_account)
+		return;
+	buf_init(&text, 4096);
+	trace_overhead(a, &text);
+	fprintf(stderr, "overhead: %s\n", buf_text(&text));
+	buf_done(&text);
+}
+
 static void tell_outputs(struct trace_out *t, const struct call_about *a)
 {
 	struct writing *w;
@@ -345,6 +368,7 @@ int trace_out_tell(struct trace_out *t)
 		if (a->traced_ns < a->duration_ns)
 			fprintf(stderr, "traced: %.1f %% of the time\n",
 				100.0 * a->traced_ns / a->duration_ns);
+		tell_account(a);
 		if (!a->calls)
 			fputs("no calls: the processes called no function that was asked for\n",
 			      stderr);

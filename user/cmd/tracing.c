@@ -13,7 +13,9 @@
 
 #include "base/buf.h"
 #include "cmd/recording.h"
+#include "cmd/tracing_procs.h"
 #include "cmd/tracing_sums.h"
+#include "cmd/tracing_threads.h"
 #include "events.h"
 #include "model/profile.h"
 #include "os/feature.h"
@@ -43,7 +45,7 @@ static int explain(struct tracing *t, int code, const char *what)
 	return code;
 }
 
-static int put(void *ctx, enum record_type type, const void *data, size_t len)
+int tracing_put(void *ctx, enum record_type type, const void *data, size_t len)
 {
 	struct tracing *t = ctx;
 
@@ -51,21 +53,11 @@ static int put(void *ctx, enum record_type type, const void *data, size_t len)
 		       "cannot keep what was seen");
 }
 
-static struct tracing_proc *proc_of(struct tracing *t, uint32_t image)
-{
-	int i;
-
-	for (i = 0; i < t->proc_cnt; i++)
-		if (t->procs[i].image == image)
-			return &t->procs[i];
-	return NULL;
-}
-
 /* The module of a function, from its globals; "" if it has none, or it cannot be read. */
 static int module_answer(struct tracing *t, const struct call_want *want)
 {
 	struct record_module record = { .image = want->image, .func = want->func };
-	struct tracing_proc *proc = proc_of(t, want->image);
+	struct tracing_proc *proc = tracing_proc_of_image(t, want->image);
 	const struct py_layout *layout;
 	const struct py_found *found;
 	struct mem_process mem;
@@ -84,7 +76,7 @@ static int module_answer(struct tracing *t, const struct call_want *want)
 	buf_add(&out, &record, sizeof(record));
 	buf_add(&out, &len, sizeof(len));
 	buf_add(&out, buf_text(&name), len);
-	code = out.err ? out.err : put(t, RECORD_MODULE, out.data, out.len);
+	code = out.err ? out.err : tracing_put(t, RECORD_MODULE, out.data, out.len);
 	buf_done(&name);
 	buf_done(&out);
 	return code;
@@ -101,17 +93,44 @@ static int answer(struct tracing *t)
 		code = module_answer(t, &want);
 	while (!code && calls__decided(calls, &decision))
 		tracer__decide(t->tracer, decision.func, decision.kept);
+	if (!code)
+		code = tracing_threads_decide(t, false);
 	return explain(t, code, "cannot read what the calls mean from the process");
+}
+
+/* Of processes: what they become is decided here, and only then the event is whole. */
+static int take_life(struct tracing *t, void *data, size_t len)
+{
+	const struct ev_hdr *hdr = data;
+	union {
+		struct ev_fork fork;
+		struct ev_exec exec;
+	} ev;
+	bool kept;
+	int code;
+
+	memcpy(&ev, data, len < sizeof(ev) ? len : sizeof(ev));
+	if (hdr->kind == EV_FORK)
+		return explain(t, tracing_forked(t, &ev.fork), "cannot follow a child");
+	code = tracing_execed(t, &ev.exec, &kept);
+	return code || !kept ? code : tracing_put(t, RECORD_RING, &ev, sizeof(ev.exec));
 }
 
 static int take_event(void *ctx, void *data, size_t len)
 {
 	const struct ev_hdr *hdr = data;
 	struct tracing *t = ctx;
-	int code = put(t, RECORD_RING, data, len);
+	bool now = false;
+	int code;
 
+	if (hdr->kind == EV_FORK || hdr->kind == EV_EXEC)
+		code = take_life(t, data, len);
+	else
+		code = tracing_threads_event(t, hdr, &now);
+	if (!code && now)
+		code = tracing_put(t, RECORD_RING, data, len);
 	/* names before the first call that needs them */
-	if (!code && (hdr->kind == EV_CODE || hdr->kind == EV_THREAD))
+	if (!code && (hdr->kind == EV_CODE || hdr->kind == EV_THREAD || hdr->kind == EV_EXEC))
 		code = answer(t);
 	return code;
 }
@@ -146,7 +165,7 @@ static int begin(struct tracing *t)
 	buf_add(&record, &meta, sizeof(meta));
 	buf_add(&record, &len, sizeof(len));
 	buf_add(&record, mode, len);
-	code = record.err ? record.err : put(t, RECORD_META, record.data, record.len);
+	code = record.err ? record.err : tracing_put(t, RECORD_META, record.data, record.len);
 	buf_clear(&record);
 	buf_add(&record, &trace, sizeof(trace));
 	for (i = 0; i < o->match.cnt; i++) {
@@ -155,72 +174,23 @@ static int begin(struct tracing *t)
 		buf_add(&record, o->match.patterns[i].text, len);
 	}
 	if (!code)
-		code = record.err ? record.err : put(t, RECORD_TRACE, record.data, record.len);
+		code = record.err ? record.err
+				  : tracing_put(t, RECORD_TRACE, record.data, record.len);
 	buf_done(&record);
 	return code;
 }
 
-/* Finds the places in a process's Python and announces it to the kernel side. */
+/* One that was asked for, and runs a Python already. */
 static int proc_prepare(struct tracing *t, struct tracing_proc *proc)
 {
-	const struct py_layout *layout;
-	const struct py_found *found;
-	struct trace_cfg cfg;
-	int code;
+	int code = answers__root(t->answers, proc->image, proc->pid, true, &t->err);
 
-	code = answers__root(t->answers, proc->image, proc->pid, true, &t->err);
-	if (code)
-		return explain(t, code, "cannot follow the process");
-	if (!answers__python(t->answers, proc->image, &found, &layout))
-		return err_set(&t->err, -ENOENT, "process %d runs no Python", proc->pid);
-	code = sites_find_process(proc->pid, found, layout->abi.live.type_dealloc, &proc->sites,
-				  &t->err);
-	if (code)
-		return explain(t, code, "cannot look for the places of calls");
-	if (proc->sites.method == SITES_NONE)
-		return err_set(&t->err, -ENOTSUP,
-			       "calls of process %d cannot be traced: %s (`uncoil record` samples "
-			       "it)",
-			       proc->pid, proc->sites.why);
-	proc->file = sites_open(proc->pid, found, &t->err);
-	if (proc->file < 0)
-		return proc->file;
-	code = trace_layout(found, layout, &proc->sites, &cfg);
-	if (code)
-		return err_set(&t->err, code, "the layout of the Python in process %d is too large",
-			       proc->pid);
-	if (t->options.match.cnt)
-		cfg.flags |= TRACE_FILTERED;
-	return explain(t, tracer__follow(t->tracer, proc->pid, proc->image, &cfg, &proc->index),
-		       "cannot follow the process");
+	if (!code)
+		code = tracing_proc_ready(t, proc);
+	return explain(t, code, "cannot follow the process");
 }
 
-static int proc_add(struct tracing *t, pid_t pid, struct tracing_proc **ret_proc)
-{
-	struct tracing_proc *proc = &t->procs[t->proc_cnt];
-
-	if (t->proc_cnt == TRACE_PIDS_MAX)
-		return -E2BIG;
-	*proc = (struct tracing_proc){ .pid = pid, .image = t->proc_cnt + 1, .file = -1 };
-	proc->pidfd = syscall(SYS_pidfd_open, pid, 0);
-	t->proc_cnt++;
-	t->live_cnt++;
-	*ret_proc = proc;
-	return 0;
-}
-
-/* CPU time of all threads of a process, ns; 0 if it is gone. */
-static uint64_t cpu_ns(pid_t pid)
-{
-	struct timespec ts;
-	clockid_t clock;
-
-	if (clock_getcpuclockid(pid, &clock) || clock_gettime(clock, &ts))
-		return 0;
-	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
-}
-
-static struct governor_sums sums_now(const struct tracing *t)
+static struct governor_sums sums_now(struct tracing *t)
 {
 	struct governor_sums sums = { .cpu_ns = t->cpu_gone_ns };
 	uint64_t stats[TRACE_STAT_MAX];
@@ -233,8 +203,7 @@ static struct governor_sums sums_now(const struct tracing *t)
 		sums.program_ns =
 			(double)stats[TRACE_STAT_TIMED_NS] / stats[TRACE_STAT_TIMED] * sums.hits;
 	for (i = 0; i < t->proc_cnt; i++)
-		if (t->procs[i].pidfd >= 0)
-			sums.cpu_ns += cpu_ns(t->procs[i].pid);
+		sums.cpu_ns += tracing_proc_cpu_ns(&t->procs[i]);
 	return sums;
 }
 
@@ -246,12 +215,13 @@ static int window_open(struct tracing *t)
 	int i, code = 0;
 
 	for (i = 0; i < t->proc_cnt && !code; i++) {
-		if (t->procs[i].pidfd < 0 || t->procs[i].on)
+		if (t->procs[i].pidfd < 0 || !t->procs[i].ready || t->procs[i].on)
 			continue;
+		tracing_threads_look(t, t->procs[i].image, t->procs[i].pid);
 		code = tracer__attach(t->tracer, t->procs[i].index, t->procs[i].file,
 				      &t->procs[i].sites, &t->err);
-		/* one that ends meanwhile is no failure, if it is not the only one */
-		if (code == -ESRCH && t->live_cnt > 1) {
+		/* one that ends meanwhile is no failure, if it is not the only one; nor one that execs */
+		if ((code == -ESRCH || code == -ESTALE) && t->live_cnt > 1) {
 			code = 0;
 			t->err = (struct err){};
 			continue;
@@ -316,41 +286,62 @@ static int govern(struct tracing *t)
 	return 0;
 }
 
+/* Held while it is looked at: 0 once its probes are in, -ENOENT if it runs no Python yet. */
+static int command_look(struct tracing *t, struct tracing_proc *proc, bool held)
+{
+	const struct py_layout *layout;
+	const struct py_found *found;
+	bool more;
+	int code;
+
+	if (held)
+		kill(proc->pid, SIGSTOP);
+	code = take_events(t, 0, &more); /* its execs */
+	if (held)
+		proc->due_ns = 0; /* it misses nothing */
+	if (!code && t->options.children)
+		code = tracing_look(t);
+	else if (!code)
+		code = answers__retry(t->answers);
+	if (!code && !proc->ready) {
+		code = answers__python(t->answers, proc->image, &found, &layout)
+			       ? tracing_proc_ready(t, proc)
+			       : -ENOENT;
+		if (!code && !t->options.children)
+			code = govern(t);
+	}
+	if (held)
+		kill(proc->pid, SIGCONT);
+	return code;
+}
+
 /* A command has no Python yet when it is exec'ed. It is uncoil's own child: it is stopped while it is looked
  * at, and goes on once the probes are in, so that its first call is seen. */
 static int command_attach(struct tracing *t, struct tracing_proc *proc)
 {
-	uint64_t begin_ns = now_ns(), now;
+	uint64_t begin_ns = now_ns();
 	struct timespec pause = { .tv_nsec = LOOK_NS };
-	struct py_found found;
-	int code = -ENOENT, status;
-	bool held;
+	int code = t->options.children ? govern(t) : 0, status;
+	bool held = true;
 
-	while (!recording_signal()) {
-		now = now_ns();
-		held = now - begin_ns < HELD_NS;
-		if (held)
-			kill(proc->pid, SIGSTOP);
-		t->err = (struct err){};
-		code = python_find(proc->pid, &found, &t->err);
-		if (!code) {
-			code = proc_prepare(t, proc);
-			if (!code)
-				code = govern(t);
-			if (held)
-				kill(proc->pid, SIGCONT);
+	while (!code && !recording_signal()) {
+		code = command_look(t, proc, held);
+		if (code != -ENOENT)
 			return code;
-		}
-		if (held)
-			kill(proc->pid, SIGCONT);
-		if (code != -ENOENT || child_ended(&t->child, &status))
-			break;
+		held = now_ns() - begin_ns < HELD_NS;
+		if (t->options.children && !held)
+			return 0; /* it may never run one: its children are what counts */
+		if (child_ended(&t->child, &status))
+			return t->options.children
+				       ? 0
+				       : err_set(&t->err, -ENOENT,
+						 "no Python ran in the command itself (-s follows "
+						 "its children)");
 		pause.tv_nsec = held ? LOOK_NS : FOUND_NS;
 		nanosleep(&pause, NULL);
+		code = 0;
 	}
-	if (code == -ENOENT || code == -ESRCH)
-		err_set(&t->err, -ENOENT, "no Python ran in the command itself");
-	return code ? code : -EINTR;
+	return code ? code : err_set(&t->err, -EINTR, "ended before any Python ran in the command");
 }
 
 static void outputs_take(struct tracing *t)
@@ -384,16 +375,24 @@ static int targets_attach(struct tracing *t)
 	int i, code = 0;
 
 	for (i = 0; i < o->pid_cnt && !code; i++) {
-		code = explain(t, proc_add(t, o->pids[i], &proc), "cannot follow the process");
+		code = explain(t, tracing_proc_add(t, o->pids[i], &proc),
+			       "cannot follow the process");
 		if (!code)
 			code = proc_prepare(t, proc);
 	}
+	if (!code && !o->command && o->children)
+		code = explain(t, tracing_children(t), "cannot follow the child processes");
+	if (!code && !o->command && o->children)
+		code = tracing_look(t);
 	if (!code && !o->command)
 		return govern(t);
 	if (!code)
 		code = child_start(&t->child, o->command, &t->err);
 	if (!code)
-		code = explain(t, proc_add(t, t->child.pid, &proc), "cannot follow the command");
+		code = explain(t, tracing_proc_add(t, t->child.pid, &proc),
+			       "cannot follow the command");
+	if (!code)
+		code = answers__root(t->answers, proc->image, proc->pid, false, &t->err);
 	if (!code)
 		code = child_go(&t->child, o->command, &t->err);
 	return code ? code : command_attach(t, proc);
@@ -404,6 +403,8 @@ int tracing_start(struct tracing *t)
 	struct trace_options *o = &t->options;
 	struct tracer_options options = { .events = o->calls,
 					  .edges = o->edges,
+					  .children = o->children,
+					  .choose = o->only_cnt > 0,
 					  .depth = o->depth,
 					  .min_ns = o->min_ns,
 					  .ring_bytes = o->ring_bytes };
@@ -424,8 +425,9 @@ int tracing_start(struct tracing *t)
 	outputs_take(t);
 	governor_begin(t);
 	t->procs = calloc(TRACE_PIDS_MAX, sizeof(*t->procs));
+	t->threads = tracing_threads_new();
 	t->tracer = tracer__new(&options);
-	if (!t->procs || !t->tracer)
+	if (!t->procs || !t->threads || !t->tracer)
 		return err_set(&t->err, -ENOMEM, "out of memory");
 	t->out = trace_out_new(t->outputs, o->output_cnt, &ask, &o->match, &t->err);
 	if (!t->out)
@@ -433,41 +435,42 @@ int tracing_start(struct tracing *t)
 	code = begin(t);
 	if (code)
 		return code;
-	t->answers =
-		answers__new(NULL, calls__profile(trace_out_calls(t->out)), false, false, put, t);
+	t->answers = answers__new(NULL, calls__profile(trace_out_calls(t->out)), false, false,
+				  tracing_put, t);
 	if (!t->answers)
 		return err_set(&t->err, -ENOMEM, "out of memory");
 	code = explain(t, tracer__load(t->tracer, &t->err), "cannot load the BPF programs");
 	return code ? code : targets_attach(t);
 }
 
-static void proc_ended(struct tracing *t, struct tracing_proc *proc)
+static int earlier(uint64_t at_ns, uint64_t now, int wait_ms)
 {
-	close(proc->pidfd);
-	proc->pidfd = -1;
-	t->live_cnt--;
-	if (proc->on)
-		tracer__detach(t->tracer, proc->index);
-	proc->on = false;
+	if (at_ns && at_ns < now + wait_ms * 1000000ULL)
+		return at_ns > now ? (at_ns - now) / 1000000 + 1 : 0;
+	return wait_ms;
 }
 
 int tracing_step(struct tracing *t, int wait_ms, bool *ret_over)
 {
 	struct pollfd fds[TRACE_PIDS_MAX + 1];
-	uint64_t next_ns = governor_next_ns(&t->governor), now = now_ns();
+	uint64_t now = now_ns();
+	int i, code, cnt = t->proc_cnt;
 	bool more;
-	int i, code;
 
-	if (next_ns && next_ns < now + wait_ms * 1000000ULL)
-		wait_ms = next_ns > now ? (next_ns - now) / 1000000 + 1 : 0;
-	for (i = 0; i < t->proc_cnt; i++)
+	wait_ms = earlier(governor_next_ns(&t->governor), now, wait_ms);
+	wait_ms = earlier(tracing_look_ns(t), now, wait_ms);
+	for (i = 0; i < cnt; i++)
 		fds[i] = (struct pollfd){ .fd = t->procs[i].pidfd, .events = POLLIN };
 	fds[i] = (struct pollfd){ .fd = tracer__fd(t->tracer), .events = POLLIN };
-	poll(fds, t->proc_cnt + 1, answers__wait_ms(t->answers, wait_ms));
+	poll(fds, cnt + 1, answers__wait_ms(t->answers, wait_ms));
 	code = take_events(t, TAKE_NS, &more);
-	for (i = 0; i < t->proc_cnt; i++)
-		if (t->procs[i].pidfd >= 0 && fds[i].revents)
-			proc_ended(t, &t->procs[i]);
+	/* what the ring told of may have another's place in the table by now, or have it still: the
+	 * descriptor says which */
+	for (i = 0; i < cnt; i++)
+		if (fds[i].fd >= 0 && fds[i].revents && t->procs[i].pidfd == fds[i].fd)
+			tracing_proc_ended(t, &t->procs[i]);
+	if (!code)
+		code = tracing_look(t);
 	*ret_over = !t->live_cnt || t->let_go;
 	if (!code && !*ret_over)
 		code = govern(t);
@@ -477,17 +480,22 @@ int tracing_step(struct tracing *t, int wait_ms, bool *ret_over)
 int tracing_stop(struct tracing *t)
 {
 	bool more = true;
-	int code;
+	int i, code;
 
 	t->stop_ns = now_ns();
+	for (i = 0; i < t->proc_cnt; i++)
+		if (t->procs[i].pidfd >= 0 && t->procs[i].due_ns && t->procs[i].ready)
+			t->kin.missed++; /* and so, it ends for the trace */
 	code = window_close(t);
 	profile__want_again(calls__profile(trace_out_calls(t->out)));
 	while (!code && more)
 		code = take_events(t, 0, &more);
 	if (!code)
-		code = tracing_sums(t, put, t);
+		code = tracing_threads_decide(t, true);
 	if (!code)
-		code = put(t, RECORD_END, NULL, 0);
+		code = tracing_sums(t, tracing_put, t);
+	if (!code)
+		code = tracing_put(t, RECORD_END, NULL, 0);
 	if (!code)
 		code = trace_out_finish(t->out, &t->err);
 	return explain(t, code, "cannot end the trace");
@@ -498,9 +506,11 @@ void tracing_tell(const struct tracing *t)
 	int i;
 
 	for (i = 0; i < t->proc_cnt; i++)
-		fprintf(stderr, "process %d: %s, %d probes\n", t->procs[i].pid,
-			t->procs[i].sites.method == SITES_USDT ? "USDT points" : "opcode handlers",
-			t->procs[i].sites.cnt);
+		if (t->procs[i].ready)
+			fprintf(stderr, "process %d: %s, %d probes\n", t->procs[i].pid,
+				t->procs[i].sites.method == SITES_USDT ? "USDT points"
+								       : "opcode handlers",
+				t->procs[i].sites.cnt);
 	if (t->has_cost)
 		fprintf(stderr,
 			"a hit costs %u ns here before its program runs (stepped: %u); `uncoil "
@@ -512,6 +522,7 @@ void tracing_free(struct tracing *t)
 {
 	int i;
 
+	tracing_threads_free(t->threads);
 	answers__free(t->answers);
 	tracer__free(t->tracer);
 	trace_out_free(t->out);

@@ -18,20 +18,39 @@
 #include "cmd/options_trace.h"
 #include "cmd/trace_out.h"
 #include "model/governor.h"
+#include "model/record.h"
 #include "probe/calibrate_uprobe.h"
 #include "python/module_name.h"
 #include "python/sites.h"
+#include "trace.h"
 
 /* One process that is traced. */
 struct tracing_proc {
 	pid_t pid;
-	uint32_t image; /* from 1 */
-	uint32_t index; /* the tracer's */
-	int pidfd;      /* -1: it has ended */
-	int file;       /* its Python's; -1: not open */
-	bool on;        /* probes are in */
+	uint32_t image;  /* unique; another one after each exec */
+	uint32_t index;  /* the tracer's */
+	int pidfd;       /* -1: it has ended */
+	int file;        /* its Python's; -1: not open */
+	bool ready;      /* its Python, and the places in it, are known */
+	bool refused;    /* or will not be */
+	bool on;         /* probes are in */
+	uint64_t due_ns; /* since when they should be; 0 = it is not measured. CLOCK_MONOTONIC */
+	uint64_t cpu_begin_ns, cpu_ns; /* CPU time when it was added, and used since */
+	uint64_t dev, inode;           /* of `file` */
+	struct trace_cfg cfg;
 	struct sites sites;
 	struct module_key module_key;
+};
+
+/* What became of processes that were forked, or exec'ed, while the trace was on. */
+struct tracing_kin {
+	uint64_t late;       /* got their probes, */
+	uint64_t gap_ns;     /* the last one after so long, and */
+	uint64_t gap_sum_ns; /* all together */
+	uint64_t missed;     /* ended before */
+	uint64_t unknown;    /* ended, and no Python was found in them by then */
+	uint64_t refused;    /* cannot be traced */
+	uint64_t full;       /* were one too many */
 };
 
 struct tracing {
@@ -43,6 +62,10 @@ struct tracing {
 	struct child child;
 	struct tracing_proc *procs;
 	int proc_cnt, live_cnt;
+	uint32_t image_cnt;
+	struct tracing_kin kin;
+	struct tracing_threads *threads; /* --thread (cmd/tracing_threads.h) */
+	uint64_t sweep_ns, swept_ns;     /* when to sweep next, 0 = not; and not before */
 	struct uprobe_calibration cost;
 	bool has_cost;
 	struct governor governor;
@@ -66,6 +89,9 @@ int tracing_step(struct tracing *t, int wait_ms, bool *ret_over);
 /* Takes the probes out, and what is left; the outputs are whole then. */
 int tracing_stop(struct tracing *t);
 void tracing_free(struct tracing *t);
+
+/* For cmd/tracing_*.c: gives a record to the outputs. 0, or -errno with a sentence in t->err. */
+int tracing_put(void *tracing, enum record_type type, const void *data, size_t len);
 
 /* How the calls are seen and what that costs, on standard error. */
 void tracing_tell(const struct tracing *t);

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cmd/tracing_sums.h"
 
+#include <string.h>
+
 #include "base/buf.h"
 #include "cmd/tracing.h"
+#include "cmd/tracing_threads.h"
 #include "model/record.h"
 #include "probe/tracer.h"
 
@@ -62,6 +65,55 @@ static void costs_fill(const struct tracing *t, struct record_trace_stats *r)
 	r->inside_ns = t->cost.emulated_ns;
 }
 
+static uint32_t millionths(double share)
+{
+	return share <= 0 ? 0 : share < 4000 ? share * 1e6 : 4000000000U;
+}
+
+static void string_add(struct buf *record, const char *text)
+{
+	uint32_t len = strlen(text);
+
+	buf_add(record, &len, sizeof(len));
+	buf_add(record, text, len);
+}
+
+/* How it went: what it cost, and what became of children. */
+static int account_put(struct tracing *t, record_put_fn put, void *ctx)
+{
+	struct governor_account g = governor_account(&t->governor);
+	struct record_trace_account account = {
+		.bound = t->options.max_overhead,
+		.slowdown = millionths(g.slowdown),
+		.worst = millionths(g.worst),
+		.windows = g.windows,
+		.cost_ns = g.cost_ns,
+		.late = t->kin.late,
+		.gap_ns = t->kin.gap_ns,
+		.gap_sum_ns = t->kin.gap_sum_ns,
+		.missed = t->kin.missed,
+		.unknown = t->kin.unknown,
+		.refused = t->kin.refused,
+		.full = t->kin.full,
+		.threads_late = tracing_threads_late(t),
+	};
+	struct buf record;
+	uint32_t i;
+	int code;
+
+	buf_init(&record, RECORD_LEN_MAX);
+	buf_add(&record, &account, sizeof(account));
+	string_add(&record, t->let_go ? governor_why(&t->governor) : "");
+	for (i = 0; i < t->options.only_cnt; i++)
+		if (!tracing_threads_fitted(t, i))
+			string_add(&record, t->options.only[i]);
+	code = record.err;
+	if (!code)
+		code = put(ctx, RECORD_TRACE_ACCOUNT, record.data, record.len);
+	buf_done(&record);
+	return code;
+}
+
 int tracing_sums(struct tracing *t, record_put_fn put, void *ctx)
 {
 	struct record_trace_stats stats = {
@@ -85,5 +137,7 @@ int tracing_sums(struct tracing *t, record_put_fn put, void *ctx)
 		stats.duration_ns = stats.traced_ns;
 	tracer__stats(t->tracer, stats.stat);
 	costs_fill(t, &stats);
+	if (!code)
+		code = account_put(t, put, ctx);
 	return code ? code : put(ctx, RECORD_TRACE_STATS, &stats, sizeof(stats));
 }

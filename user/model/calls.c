@@ -2,6 +2,7 @@
 #include "model/calls.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,8 +10,9 @@
 #include "model/calls_impl.h"
 #include "model/decode.h"
 
-#define SUMS_MAX  (1u << 16)
-#define EDGES_MAX (1u << 20)
+#define UNFITTED_MAX 64 /* REPORT_ONLY_MAX and more */
+#define SUMS_MAX     (1u << 16)
+#define EDGES_MAX    (1u << 20)
 
 const char *call_began_text(enum ev_call_began began)
 {
@@ -80,6 +82,10 @@ void calls__free(struct calls *c)
 	calls_funcs_free(c);
 	free(c->sums);
 	free(c->edges);
+	free(c->let_go);
+	while (c->unfitted_cnt)
+		free(c->unfitted[--c->unfitted_cnt]);
+	free(c->unfitted);
 	profile__free(c->profile);
 	free(c);
 }
@@ -349,10 +355,42 @@ static int stats_apply(struct calls *c, const void *data, size_t len)
 {
 	const struct record_trace_stats *r = data;
 
-	if (len != sizeof(*r) || r->duration_ns > INT64_MAX / 2)
+	if (len < offsetof(struct record_trace_stats, stat) || len > sizeof(*r) ||
+	    len % sizeof(r->stat[0]) || r->duration_ns > INT64_MAX / 2)
 		return -EINVAL;
-	c->stats = *r;
+	memset(&c->stats, 0, sizeof(c->stats));
+	memcpy(&c->stats, r, len);
 	c->has_stats = true;
+	return 0;
+}
+
+static int account_apply(struct calls *c, const void *data, size_t len)
+{
+	const uint8_t *at = (const uint8_t *)data + sizeof(c->account);
+	size_t left;
+	char *text;
+
+	if (len < sizeof(c->account) || c->has_account)
+		return -EINVAL;
+	memcpy(&c->account, data, sizeof(c->account));
+	c->has_account = true;
+	left = len - sizeof(c->account);
+	text = record_string(&at, &left);
+	if (!text)
+		return -EINVAL;
+	if (text[0])
+		c->let_go = text;
+	else
+		free(text);
+	c->unfitted = calloc(UNFITTED_MAX, sizeof(*c->unfitted));
+	if (!c->unfitted)
+		return -ENOMEM;
+	while (left) {
+		text = c->unfitted_cnt < UNFITTED_MAX ? record_string(&at, &left) : NULL;
+		if (!text)
+			return -EINVAL;
+		c->unfitted[c->unfitted_cnt++] = text;
+	}
 	return 0;
 }
 
@@ -392,6 +430,9 @@ int calls__apply(struct calls *c, enum record_type type, const void *data, size_
 		break;
 	case RECORD_TRACE_STATS:
 		code = stats_apply(c, data, len);
+		break;
+	case RECORD_TRACE_ACCOUNT:
+		code = account_apply(c, data, len);
 		break;
 	case RECORD_END:
 		code = end_apply(c, len);

@@ -191,6 +191,15 @@ struct call_about {
 	uint64_t min_ns;
 	uint64_t calls, funcs; /* activations and functions, told or summed up */
 	uint64_t lost;         /* of all remarks that are losses */
+	bool has_account;      /* the next five hold: */
+	double slowdown,
+		worst; /* of the processes, estimated; in the worst 5 s, 0 = not known. 0.01 is 1 % */
+	double bound;          /* --max-overhead; 0: none */
+	uint64_t windows;      /* in which it was traced */
+	const char *let_go;    /* why it was ended before; NULL: it was not */
+	char *const *unfitted; /* patterns of --thread that no thread fits */
+	uint32_t unfitted_cnt;
+	char kin_text[160];
 	struct call_remark *remarks;
 	uint32_t remark_cnt;
 	struct call_target *targets;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a trace says of itself: how, of what, how much of the time, and what is missing. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "model/calls_impl.h"
 
-#define REMARKS_OWN 16
+#define REMARKS_OWN 24
 
 static const char *const stat_texts[] = {
 #define X(name, text) [TRACE_STAT_##name] = text,
@@ -31,6 +32,39 @@ static uint64_t unnamed(const struct calls *c)
 	return cnt;
 }
 
+/* A process that has ended tells no module's name; a pattern that asks for one fits nothing then. */
+static uint64_t unplaced(const struct calls *c)
+{
+	uint64_t cnt = 0;
+	uint32_t i;
+
+	for (i = 0; i < c->func_cap; i++)
+		cnt += c->funcs[i] && c->funcs[i]->decided && !c->funcs[i]->kept &&
+		       c->funcs[i]->globals && !(c->funcs[i]->module && c->funcs[i]->module[0]);
+	return cnt;
+}
+
+/* Children, and what they exec'ed: what is not seen of them. */
+static void remarks_kin(const struct calls *c, struct call_about *a)
+{
+	const struct record_trace_account *r = &c->account;
+
+	snprintf(a->kin_text, sizeof(a->kin_text),
+		 "processes forked or exec'ed meanwhile: not seen until their probes were in, "
+		 "%.1f ms on average and %.1f ms at most",
+		 r->late ? r->gap_sum_ns / 1e6 / r->late : 0, r->gap_ns / 1e6);
+	remark(a, r->late, a->kin_text, false);
+	remark(a, r->missed,
+	       "processes forked or exec'ed meanwhile: ended before their probes were in", false);
+	remark(a, r->unknown,
+	       "processes forked or exec'ed meanwhile: ended, and no Python was found in them",
+	       false);
+	remark(a, r->refused, "processes forked or exec'ed meanwhile: cannot be traced", false);
+	remark(a, r->full, "children not traced: too many processes at once", true);
+	remark(a, r->threads_late,
+	       "threads not asked for: traced until their names were known; sums have that", false);
+}
+
 static void remarks(const struct calls *c, struct call_about *a)
 {
 	const struct profile *p = c->profile;
@@ -48,12 +82,15 @@ static void remarks(const struct calls *c, struct call_about *a)
 	remark(a, c->refused + p->events_refused, "records that did not hold", true);
 	remark(a, p->answers_refused, "records read from a process that did not hold", true);
 	remark(a, unnamed(c), "functions whose name could not be read", false);
+	remark(a, unplaced(c),
+	       "functions left out by --match: their module could not be read any more", false);
 	remark(a, c->stats.stat[TRACE_STAT_SHORT], stat_texts[TRACE_STAT_SHORT], false);
 	remark(a, c->before, "calls that had begun before they were first seen", false);
 	remark(a, c->open, "calls that had not ended when the trace, or a window of it, did",
 	       false);
 	remark(a, c->unseen, "calls whose end was not seen: they ended by then at the latest",
 	       false);
+	remarks_kin(c, a);
 }
 
 static void stats(const struct calls *c, struct call_about *a)
@@ -110,6 +147,14 @@ struct call_about *calls__about(const struct calls *c)
 	a->begin_ns = c->stats.begin_ns;
 	a->end_ns = c->stats.end_ns;
 	a->inside_ns = c->stats.inside_ns;
+	a->has_account = c->has_account;
+	a->slowdown = c->account.slowdown / 1e6;
+	a->worst = c->account.worst / 1e6;
+	a->bound = c->account.bound / 1e6;
+	a->windows = c->account.windows;
+	a->let_go = c->let_go;
+	a->unfitted = c->unfitted;
+	a->unfitted_cnt = c->unfitted_cnt;
 	a->each = c->trace.flags & RECORD_TRACE_EVENTS;
 	a->callers = c->trace.flags & RECORD_TRACE_EDGES;
 	a->depth = c->trace.depth;

@@ -100,7 +100,11 @@ struct calls {
 	struct call_told told;
 	struct record_trace trace;
 	struct record_trace_stats stats;
-	bool has_trace, has_stats, ended;
+	struct record_trace_account account;
+	char *let_go;    /* NULL: it was not */
+	char **unfitted; /* patterns of --thread that no thread fits */
+	uint32_t unfitted_cnt;
+	bool has_trace, has_stats, has_account, ended;
 	struct func **funcs; /* by number - 1; NULL: none */
 	uint32_t func_cap, func_cnt;
 	struct call_thread_state *threads;

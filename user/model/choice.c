@@ -10,12 +10,39 @@
 #include "model/profile_impl.h"
 #include "model/report_impl.h"
 
-static bool fits(const char *pattern, const struct thread *thread)
+#define MAIN_THREAD "MainThread" /* as every Python calls it, once its threading is imported */
+
+static bool fits(const char *pattern, int32_t tid, const char *name)
 {
 	char id[16];
 
-	snprintf(id, sizeof(id), "%d", thread->tid);
-	return !strcmp(pattern, id) || !fnmatch(pattern, report_thread_name(thread), 0);
+	snprintf(id, sizeof(id), "%d", tid);
+	return !strcmp(pattern, id) || (name && !fnmatch(pattern, name, 0));
+}
+
+bool choice_fits(const char *const *only, uint32_t only_cnt, int32_t tid, const char *name)
+{
+	uint32_t i;
+
+	for (i = 0; i < only_cnt; i++)
+		if (fits(only[i], tid, name))
+			return true;
+	return false;
+}
+
+enum choice_state choice_of(const struct profile *p, const char *const *only, uint32_t only_cnt,
+			    uint32_t serial)
+{
+	const struct thread *thread;
+
+	HASH_FIND(hh, p->threads, &serial, sizeof(serial), thread);
+	if (!thread)
+		return CHOICE_NOT_YET;
+	if (choice_fits(only, only_cnt, thread->tid, report_thread_name(thread)) ||
+	    (!thread->name && thread->tid == thread->tgid &&
+	     choice_fits(only, only_cnt, thread->tid, MAIN_THREAD)))
+		return CHOICE_FITS;
+	return thread->name ? CHOICE_NOT : CHOICE_NOT_YET;
 }
 
 static int serial_order(const void *pa, const void *pb)
@@ -41,7 +68,7 @@ int choice_make(struct choice *c, const struct profile *p, const struct report_o
 	for (thread = p->threads; thread; thread = thread->hh.next) {
 		chosen = false;
 		for (i = 0; i < options->only_cnt; i++) {
-			fit = fits(options->only[i], thread);
+			fit = fits(options->only[i], thread->tid, report_thread_name(thread));
 			fitted[i] |= fit;
 			chosen |= fit;
 		}

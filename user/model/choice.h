@@ -26,6 +26,18 @@ struct choice {
 int choice_make(struct choice *c, const struct profile *p, const struct report_options *options);
 void choice_done(struct choice *c);
 
+/* Does a thread fit one of the patterns? With NULL for its name: does its id? */
+bool choice_fits(const char *const *only, uint32_t only_cnt, int32_t tid, const char *name);
+
+/* Of a thread in a profile that goes on. */
+enum choice_state {
+	CHOICE_FITS,
+	CHOICE_NOT,
+	CHOICE_NOT_YET, /* not by the kernel's name, and the program's is not known */
+};
+enum choice_state choice_of(const struct profile *p, const char *const *only, uint32_t only_cnt,
+			    uint32_t serial);
+
 bool choice_has(const struct choice *c, uint32_t serial);
 
 #endif

@@ -565,6 +565,7 @@ int profile__apply(struct profile *p, enum record_type type, const void *data, s
 	case RECORD_SUMS:
 	case RECORD_EDGES:
 	case RECORD_TRACE_STATS:
+	case RECORD_TRACE_ACCOUNT:
 	case RECORD_NONE:
 	case RECORD_MAX:
 		break;

@@ -42,7 +42,9 @@ enum record_type {
 	RECORD_MODULE, /* struct record_module, string: the module of a function, "" = not known */
 	RECORD_SUMS,   /* struct record_sum []: once, at the end, in several records if need be */
 	RECORD_EDGES,  /* struct record_edge []: likewise, if callers were asked for */
-	RECORD_TRACE_STATS, /* struct record_trace_stats: once, instead of STATS */
+	RECORD_TRACE_STATS,   /* struct record_trace_stats: once, instead of STATS */
+	RECORD_TRACE_ACCOUNT, /* struct record_trace_account, strings: why it was let go, "" = it was
+			       * not; and the patterns of --thread that no thread fits. Before STATS */
 	RECORD_MAX
 };
 
@@ -176,7 +178,27 @@ struct record_trace_stats {
 	uint64_t begin_ns;  /* what a begin's and an end's hit took the target on average here, */
 	uint64_t end_ns;    /* and 0: not known */
 	uint64_t inside_ns; /* of a call's two hits, what falls between its two times */
-	uint64_t stat[TRACE_STAT_MAX];
+	uint64_t stat[TRACE_STAT_MAX]; /* an older journal has fewer */
+};
+
+/* How a trace went. */
+struct record_trace_account {
+	uint32_t flags;    /* 0 */
+	uint32_t bound;    /* --max-overhead in millionths; 0: none */
+	uint32_t slowdown; /* of the processes, estimated, in millionths; and in the worst 5 s, */
+	uint32_t worst;    /* 0: none was measured */
+	uint64_t windows;  /* that were begun */
+	uint64_t cost_ns;  /* what the probes took of the processes' CPU time, estimated */
+	/* processes that were forked, or exec'ed, while it was on: */
+	uint64_t late;       /* got their probes, */
+	uint64_t gap_ns;     /* the last one after so long, and */
+	uint64_t gap_sum_ns; /* all together */
+	uint64_t missed;     /* ended before */
+	uint64_t unknown;    /* ended, and no Python was found in them by then */
+	uint64_t refused;    /* cannot be traced */
+	uint64_t full;       /* were one too many */
+	/* --thread: threads that were traced until their name was known to be none that was asked for */
+	uint64_t threads_late;
 };
 
 struct record_stats {

@@ -26,6 +26,8 @@
 struct traced {
 	pid_t pid;
 	uint32_t image;
+	uint32_t execs; /* when what is known of it was learned */
+	bool gone;      /* it has ended: its place is free */
 	struct uprobes uprobes;
 };
 
@@ -163,6 +165,8 @@ int tracer__load(struct tracer *t, struct err *err)
 		return err_set(err, -errno, "cannot open the BPF programs: %s", err_str(errno));
 	t->skel->rodata->trace_events = t->options.events;
 	t->skel->rodata->trace_edges = t->options.edges;
+	t->skel->rodata->trace_children = t->options.children;
+	t->skel->rodata->trace_choose = t->options.choose;
 	t->skel->rodata->trace_depth = t->options.depth;
 	t->skel->rodata->trace_min_ns = t->options.min_ns;
 	t->skel->rodata->trace_wake_bytes = t->options.ring_bytes / 4;
@@ -188,21 +192,71 @@ int tracer__load(struct tracer *t, struct err *err)
 	return 0;
 }
 
-int tracer__follow(struct tracer *t, pid_t pid, uint32_t image, const struct trace_cfg *cfg,
-		   uint32_t *ret_index)
+/* A place that none had yet, since of one that has ended something may be parked still. */
+static uint32_t place_find(const struct tracer *t)
 {
-	uint32_t tgid = pid, index = t->proc_cnt;
+	uint32_t i;
+
+	if (t->proc_cnt < TRACE_PROCS_MAX)
+		return t->proc_cnt;
+	for (i = 0; i < TRACE_PROCS_MAX && !t->procs[i].gone; i++)
+		;
+	return i;
+}
+
+int tracer__follow(struct tracer *t, pid_t pid, uint32_t image, uint32_t *ret_index)
+{
+	uint32_t tgid = pid, index = place_find(t);
 
 	if (index == TRACE_PROCS_MAX)
 		return -E2BIG;
-	t->procs[index] = (struct traced){ .pid = pid, .image = image };
+	t->procs[index] = (struct traced){ .pid = pid, .image = image, .execs = 1 };
 	t->procs[index].uprobes.multi = t->multi;
-	t->proc_map[index] = (struct trace_proc){ .image = image, .cfg = *cfg };
-	if (bpf_map_update_elem(bpf_map__fd(t->skel->maps.tgids), &tgid, &index, BPF_ANY))
+	t->proc_map[index] = (struct trace_proc){ .image = image, .execs = 1 };
+	if (bpf_map_update_elem(bpf_map__fd(t->skel->maps.tgids), &tgid, &index, BPF_ANY)) {
+		t->procs[index].gone = true;
 		return -errno;
-	t->proc_cnt++;
+	}
+	if (index == t->proc_cnt)
+		t->proc_cnt++;
 	*ret_index = index;
 	return 0;
+}
+
+enum trace_kin tracer__kin(struct tracer *t, pid_t pid)
+{
+	int fd = bpf_map__fd(t->skel->maps.kin);
+	uint32_t tgid = pid, how;
+
+	if (bpf_map_lookup_elem(fd, &tgid, &how))
+		return TRACE_KIN_NONE;
+	bpf_map_delete_elem(fd, &tgid);
+	return how;
+}
+
+void tracer__renew(struct tracer *t, uint32_t index, uint32_t image)
+{
+	struct trace_proc *proc = &t->proc_map[index];
+
+	t->procs[index].image = proc->image = image;
+	memset(&proc->cfg, 0, sizeof(proc->cfg));
+	memset(proc->hints, 0, sizeof(proc->hints));
+	/* if it execs again, what is learned from here on is not of that, and will not count */
+	t->procs[index].execs = __atomic_load_n(&proc->execs, __ATOMIC_SEQ_CST);
+}
+
+void tracer__layout(struct tracer *t, uint32_t index, const struct trace_cfg *cfg)
+{
+	t->proc_map[index].cfg = *cfg;
+}
+
+void tracer__forget(struct tracer *t, uint32_t index)
+{
+	uint32_t tgid = t->procs[index].pid;
+
+	tracer__detach(t, index);
+	bpf_map_delete_elem(bpf_map__fd(t->skel->maps.tgids), &tgid);
+	t->procs[index].gone = true;
 }
 
 static const struct bpf_program *program_of(const struct tracer *t, const struct sites *sites,
@@ -233,19 +287,11 @@ static const struct bpf_program *program_of(const struct tracer *t, const struct
 	}
 }
 
-int tracer__attach(struct tracer *t, uint32_t index, int file, const struct sites *sites,
-		   struct err *err)
+static int points_of(const struct tracer *t, const struct sites *sites,
+		     struct uprobe_point points[SITES_MAX])
 {
-	struct uprobe_point points[SITES_MAX];
-	struct traced *traced = &t->procs[index];
-	struct sites_state state;
-	char path[32];
-	int i, cnt = 0, code;
+	int i, cnt = 0;
 
-	code = sites_verify(traced->pid, sites, &state, err);
-	if (code)
-		return code;
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
 	for (i = 0; i < sites->cnt; i++) {
 		const struct site *site = &sites->list[i];
 
@@ -258,11 +304,39 @@ int tracer__attach(struct tracer *t, uint32_t index, int file, const struct site
 			.cookie = i,
 		};
 	}
+	return cnt;
+}
+
+int tracer__attach(struct tracer *t, uint32_t index, int file, const struct sites *sites,
+		   struct err *err)
+{
+	struct uprobe_point points[SITES_MAX];
+	struct traced *traced = &t->procs[index];
+	struct sites_state state;
+	char path[32];
+	int cnt, code;
+
+	code = sites_verify(traced->pid, sites, &state, err);
+	if (code)
+		return code;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
+	cnt = points_of(t, sites, points);
 	code = uprobes_attach(&traced->uprobes, traced->pid, path, points, cnt, err);
 	/* all at once, whatever the attaching took: no end without its begin */
 	if (!code)
-		__atomic_store_n(&t->proc_map[index].on, 1, __ATOMIC_SEQ_CST);
+		__atomic_store_n(&t->proc_map[index].on, traced->execs, __ATOMIC_SEQ_CST);
 	return code;
+}
+
+int tracer__sweep(struct tracer *t, uint32_t index, int file, const struct sites *sites,
+		  struct err *err)
+{
+	struct uprobe_point points[SITES_MAX];
+	int cnt = points_of(t, sites, points);
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
+	return uprobes_sweep(&t->procs[index].uprobes, path, points, cnt, err);
 }
 
 void tracer__detach(struct tracer *t, uint32_t index)
@@ -378,7 +452,7 @@ int tracer__open_calls(struct tracer *t, uint64_t now, int (*fn)(void *ctx, void
 	uint32_t i;
 
 	for (i = 0; i < TRACE_THREADS_MAX && !err; i++) {
-		if (t->threads[i].tid && t->threads[i].stack.depth)
+		if (t->threads[i].tid && !t->threads[i].left && t->threads[i].stack.depth)
 			err = stack_tell(&o, &t->threads[i], &t->threads[i].stack);
 		t->threads[i].stack = (struct trace_stack){};
 		t->threads[i].spare = 0;
@@ -417,6 +491,21 @@ int tracer__consume(struct tracer *t, uint64_t patience_ns,
 	if (t->more)
 		return 1;
 	return err < 0 ? err : 0;
+}
+
+void tracer__leave_tid(struct tracer *t, pid_t tid)
+{
+	uint32_t key = tid, one = 1;
+
+	bpf_map_update_elem(bpf_map__fd(t->skel->maps.left_tids), &key, &one, BPF_ANY);
+}
+
+void tracer__leave(struct tracer *t, uint32_t serial)
+{
+	struct trace_thread *thread = &t->threads[(serial - 1) % TRACE_THREADS_MAX];
+
+	if (serial && __atomic_load_n(&thread->serial, __ATOMIC_RELAXED) == serial)
+		__atomic_store_n(&thread->left, 1, __ATOMIC_SEQ_CST);
 }
 
 void tracer__decide(struct tracer *t, uint32_t func, bool taken)

@@ -84,6 +84,43 @@ static void filter_line(struct lines *l, const struct call_about *a)
 	line_end(l);
 }
 
+int trace_overhead(const struct call_about *a, struct buf *out)
+{
+	buf_fmt(out, "slowed down by about %.3g %% (estimated)", a->slowdown * 100);
+	if (!a->bound)
+		return buf_str(out, "; no bound was set");
+	if (a->worst > 0)
+		buf_fmt(out, ", in the worst 5 s by %.3g %%", a->worst * 100);
+	if (a->windows != 1)
+		buf_fmt(out, "; %" PRIu64 " windows, to stay below --max-overhead %g", a->windows,
+			a->bound * 100);
+	if (a->slowdown > a->bound)
+		buf_fmt(out, "; more than --max-overhead %g", a->bound * 100);
+	return out->err;
+}
+
+static void account_lines(struct lines *l, const struct call_about *a)
+{
+	uint32_t i;
+
+	if (a->has_account) {
+		buf_str(&l->buf, "overhead: ");
+		trace_overhead(a, &l->buf);
+		line_end(l);
+	}
+	if (a->let_go) {
+		buf_str(&l->buf, "let go: ");
+		add_clean(&l->buf, a->let_go);
+		line_end(l);
+	}
+	for (i = 0; i < a->unfitted_cnt; i++) {
+		buf_str(&l->buf, "no thread matches '");
+		add_clean(&l->buf, a->unfitted[i]);
+		buf_str(&l->buf, "'");
+		line_end(l);
+	}
+}
+
 static void remark_lines(struct lines *l, const struct call_about *a, bool loss)
 {
 	uint32_t i;
@@ -112,6 +149,7 @@ int trace_about_lines(const struct call_about *a, int (*fn)(void *ctx, const cha
 			100.0 * a->traced_ns / a->duration_ns, a->traced_ns / 1e9);
 		line_end(&l);
 	}
+	account_lines(&l, a);
 	filter_line(&l, a);
 	for (i = 0; i < a->target_cnt; i++) {
 		buf_fmt(&l.buf, "pid %" PRId32 ", ", a->targets[i].pid);
@@ -148,6 +186,26 @@ static void put_remarks(struct json *j, const char *name, const struct call_abou
 	fputs(*before == '{' ? "{}" : "}", j->out);
 }
 
+static void put_account(struct json *j, const struct call_about *a)
+{
+	uint32_t i;
+
+	if (!a->has_account)
+		return;
+	fprintf(j->out,
+		",\"overhead\":{\"slowdown\":%.6g,\"worst\":%.6g,\"bound\":%.6g,"
+		"\"windows\":%" PRIu64,
+		a->slowdown, a->worst, a->bound, a->windows);
+	if (a->let_go)
+		json_field_str(j, ",", "let_go", a->let_go);
+	fputs("},\"threads_unmatched\":[", j->out);
+	for (i = 0; i < a->unfitted_cnt; i++) {
+		fputs(i ? "," : "", j->out);
+		json_str(j, a->unfitted[i]);
+	}
+	fputc(']', j->out);
+}
+
 void trace_about_json(struct json *j, const char *before, const struct call_about *a)
 {
 	uint32_t i;
@@ -165,6 +223,7 @@ void trace_about_json(struct json *j, const char *before, const struct call_abou
 	json_field_uint(j, ",", "begin_cost_ns", a->begin_ns);
 	json_field_uint(j, ",", "end_cost_ns", a->end_ns);
 	json_field_uint(j, ",", "inside_cost_ns", a->inside_ns);
+	put_account(j, a);
 	fputs(",\"targets\":[", j->out);
 	for (i = 0; i < a->target_cnt; i++) {
 		fprintf(j->out, "%s{\"pid\":%" PRId32, i ? "," : "", a->targets[i].pid);

@@ -58,6 +58,8 @@ const struct trace_sink *trace_sink_by_suffix(const char *path); /* NULL if none
  *
  *	uncoil: exact calls, 30.0 s
  *	traced: 40 % of the time (12.0 s)		unless it is all of it
+ *	overhead: slowed down by about 24 % (estimated), in the worst 5 s by 31 %; 12 windows, to stay
+ *		below --max-overhead 25
  *	filtered: calls of 1.00 ms and more, up to depth 3
  *	pid 42, CPython 3.11.2: python app.py
  *	1,748,112 calls of 56 functions
@@ -70,6 +72,9 @@ int trace_about_lines(const struct call_about *about, int (*fn)(void *ctx, const
 /* The same as the members of a JSON object, `before` first: "method", "durationNs" and so on. */
 struct json;
 void trace_about_json(struct json *j, const char *before, const struct call_about *about);
+
+/* What it cost the processes, as a sentence without a full stop; has_account must hold. */
+int trace_overhead(const struct call_about *about, struct buf *out);
 
 /* What was taken off for the probes, as a sentence; "" if nothing was. */
 int trace_compensation(const struct call_about *about, bool compensated, struct buf *out);

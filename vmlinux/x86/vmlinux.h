@@ -37,6 +37,7 @@ struct task_struct {
 	unsigned int __state;
 	void *stack;
 	unsigned int flags;
+	void *mm;
 	int exit_code;
 	struct thread_struct thread;
 	int pid;
