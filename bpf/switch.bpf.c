@@ -283,15 +283,17 @@ static __always_inline bool thread_comes(struct task_struct *task, __u64 now)
 SEC("tp_btf/sched_switch")
 int BPF_PROG(on_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
 {
+	bool leaves = proc_may_be(prev->tgid), comes = proc_may_be(next->tgid), mine = false;
 	struct cost *cost;
 	__u64 now;
-	bool mine;
 
-	if (!ready)
+	if (!(leaves | comes) || !ready)
 		return 0;
 	now = bpf_ktime_get_ns();
-	mine = thread_leaves(prev, preempt, now);
-	mine |= thread_comes(next, now);
+	if (leaves)
+		mine = thread_leaves(prev, preempt, now);
+	if (comes)
+		mine |= thread_comes(next, now);
 	if (!mine)
 		return 0;
 	cost = cost_here();

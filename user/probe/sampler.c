@@ -195,6 +195,7 @@ int sampler__follow(struct sampler *s, pid_t pid, uint32_t image, const struct p
 		fresh.cfg_number = ++s->cfg_cnt;
 		fresh.cfg = *cfg;
 	}
+	s->skel->data_hints->proc_hints[tgid & (PROC_HINTS - 1)] = 1;
 	return bpf_map_update_elem(fd, &tgid, &fresh, replace ? BPF_EXIST : BPF_ANY) ? -errno : 0;
 }
 
