@@ -6,7 +6,9 @@
 #include "maps.bpf.h"
 
 /* A function that is verified once, by itself; of several objects' copies the linker keeps one. */
+#ifndef SHARED
 #define SHARED __weak __noinline
+#endif
 
 static __always_inline void stat_add(__u32 stat)
 {
@@ -29,8 +31,10 @@ static __always_inline int drop(__u32 stat)
  * instructions and 2 s to load instead of 40,000 and 0.1 s). Kernels before 5.13 refuse an object that so
  * much as mentions a callback: all is compiled twice. */
 #ifndef PLAIN_LOOPS
+#define TURN                       static __always_inline /* what a loop does in a turn */
 #define loop_each(max, step, data) bpf_loop(max, step, data, 0)
 #else
+#define TURN SHARED
 #define loop_each(max, step, data)                                 \
 	do {                                                       \
 		for (__u32 loop_i = 0; loop_i < (max); loop_i++) { \
