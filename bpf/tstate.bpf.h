@@ -228,25 +228,33 @@ SHARED int tstates_look(void)
 
 /* Are there other interpreters than the main one? `main` follows `head`, which is the newest (struct
  * pyinterpreters, v3.8 to v3.15 Include/internal/pycore_runtime*.h). */
-static __always_inline int interps_many(const struct scratch *s)
+static __always_inline int interps_many(struct scratch *s)
 {
 	__u64 head_main[2];
 
-	return bpf_probe_read_user(head_main, sizeof(head_main),
-				   (void *)(s->cfg.runtime + s->cfg.runtime_interpreters_head)) ||
+	return target_words(s, head_main, s->cfg.runtime + s->cfg.runtime_interpreters_head, 2) ||
 	       head_main[0] != head_main[1];
 }
 
 /* Is the thread state that is loaded still in its interpreter's list? One that was freed looks like it
  * did. `prev` lies before `next` in every version (Include/cpython/pystate.h). */
-static __always_inline int tstate_is_linked(const struct scratch *s)
+static __always_inline int tstate_is_linked(struct scratch *s)
 {
-	__u64 prev = tstate_u64(s, s->cfg.tstate_next - 8), back = 0, interp = 0;
+	__u64 prev = tstate_u64(s, s->cfg.tstate_next - 8), back = 0;
+	__u64 interp = tstate_u64(s, s->cfg.tstate_interp);
 
 	if (prev)
-		return !user_u64(&back, prev + s->cfg.tstate_next) && back == s->loaded;
-	return !user_u64(&interp, s->loaded + s->cfg.tstate_interp) &&
-	       !user_u64(&back, interp + s->cfg.interp_threads_head) && back == s->loaded;
+		return !target_words(s, &back, prev + s->cfg.tstate_next, 1) && back == s->loaded;
+	return !target_words(s, &back, interp + s->cfg.interp_threads_head, 1) && back == s->loaded;
+}
+
+/* Is this thread state, which is nobody's current one, its thread's only one? It is loaded then. */
+SHARED int tstate_waits(__u64 tstate)
+{
+	struct scratch *s = scratch_here();
+
+	return s && !interps_many(s) && (s->loaded == tstate || !tstate_read(s, tstate)) &&
+	       tstate_is_linked(s);
 }
 
 /* The thread state that is loaded is this thread's. */
@@ -327,8 +335,7 @@ static __always_inline __u64 tstate_find(struct scratch *s, struct thread_seen *
 		return tstate_take(s, thread);
 	/* one that waits is nobody's current one; it is its thread's only one if there is but one
 	 * interpreter */
-	if (thread->tstate && !interps_many(s) && !tstate_load(thread->tstate) &&
-	    tstate_is_linked(s))
+	if (thread->tstate && tstate_waits(thread->tstate))
 		return thread->tstate;
 	if (!s->thread_id || !search_begin(s, thread))
 		return 0;
