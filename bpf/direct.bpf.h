@@ -2,8 +2,8 @@
 /*
  * The target's memory, read without a call.
  *
- * bpf_probe_read_user() costs what its calls and returns cost: 20 ns on one machine, 80 on another, whose
- * processor needs a safe return for each (spec_rstack_overflow), and hardly anything of it is the read.
+ * bpf_probe_read_user() costs what its calls and returns cost, 78 ns on a processor that needs each return
+ * to be made safe (spec_rstack_overflow), and hardly anything of it is the read.
  * A stack of 21 functions takes 45 of them. But all memory is in the kernel's own map, and a program may
  * load from any kernel address: where that is not mapped it gets 0 (bpf_rdonly_cast(), Linux 6.2). So the page tables are followed as the processor does it, and the words are loaded from there.
  *
