@@ -171,6 +171,7 @@ int on_raise(struct pt_regs *ctx)
 
 	if (!hit_of(&h))
 		return 0;
+	h.thread->now_ns = now;
 	cfg = &h.proc->cfg;
 	if (cfg->frame_object && user_u64(&frame, arg_1(ctx) + cfg->frame_object))
 		return 0;
@@ -184,6 +185,7 @@ int on_raise(struct pt_regs *ctx)
 	type = exception_type(cfg, tstate_get(h.thread, cfg));
 	if (!top || top->frame != frame)
 		return type ? raise_tell(h.thread, h.proc, frame, 0, type) : 0;
+	refused_undo(h.thread, cfg, top, type);
 	top->flags |= TRACE_CALL_RAISED;
 	top->type = type;
 	return type ? raise_tell(h.thread, h.proc, frame, top->func, type) : 0;

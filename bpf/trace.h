@@ -226,6 +226,13 @@ struct trace_thread {
 	__u32 parked_cnt;
 	__u8 raw[TRACE_FRAME_READ]; /* the frame that was read last */
 	struct trace_stack stack;
+	/* the activation that ended last, if it called nothing: its frame, and how long it took */
+	__u64 last_frame;
+	__u64 last_ns;
+	__u64 last_ends; /* `ends` then */
+	__u32 last_func;
+	__u32 last_kind;    /* in trace_sums.kinds */
+	__u64 now_ns;       /* of this hit */
 	__u64 begins, ends; /* hits */
 	struct trace_recent recent[TRACE_RECENT];
 	__u16 active[TRACE_ACTIVE];
@@ -246,6 +253,7 @@ struct trace_parked_key {
 	X(ENDS, "ends seen")                                                        \
 	X(TWICE, "begins hit twice, counted once")                                  \
 	X(UNBEGUN, "ends of frames that never began: the interpreter's own")        \
+	X(REFUSED, "calls that the recursion limit refused, not counted")           \
 	X(SLOW, "hits whose frame was looked up in the thread state")               \
 	X(HINT_WRONG, "hits where a register did not hold the frame")               \
 	X(BEFORE, "ends of calls that had begun before, it is not known which")     \

@@ -38,7 +38,7 @@ SHARED int raise_tell(struct trace_thread *thread, const struct trace_proc *proc
 		ev.name_len = len - 1;
 		size += ev.name_len;
 	}
-	header(&ev.hdr, EV_RAISE, size, proc->image, thread, bpf_ktime_get_ns());
+	header(&ev.hdr, EV_RAISE, size, proc->image, thread, thread->now_ns);
 	barrier_var(size);
 	if (size > sizeof(ev) || bpf_ringbuf_output(&trace_ring, &ev, size, wake()))
 		count(TRACE_STAT_DROP_RAISES);
@@ -86,6 +86,7 @@ static __noinline int end_before(struct hit *h, __u64 frame, __u32 ended, __u64 
 	struct trace_call call = {
 		.frame = frame, .start_ns = start_ns, .func = number, .flags = EV_BEGAN_BEFORE
 	};
+	struct trace_call *caller = stack_top(&thread->stack);
 	struct trace_sums *func = func_at(number);
 	__u32 kind;
 
@@ -98,8 +99,10 @@ static __noinline int end_before(struct hit *h, __u64 frame, __u32 ended, __u64 
 	kind = EV_BEGAN_BEFORE * EV_ENDED_MAX + ended;
 	if (kind < EV_BEGAN_MAX * EV_ENDED_MAX)
 		__sync_fetch_and_add(&func->kinds[kind], 1);
+	if (caller)
+		call.caller = caller->func;
 	if (trace_events)
-		call_emit(thread, &call, NULL, h->proc->image,
+		call_emit(thread, &call, caller, h->proc->image,
 			  EV_CALL_FLAGS(EV_BEGAN_BEFORE, ended), now);
 	return 0;
 }
@@ -213,6 +216,7 @@ static __always_inline int end(struct hit *h, __u64 frame, __u64 tstate, __u32 e
 {
 	struct trace_call *top = stack_top(&h->thread->stack);
 
+	h->thread->now_ns = now;
 	if (!frame)
 		return 0;
 	if (!top || top->frame != frame) {
@@ -226,6 +230,40 @@ static __always_inline int end(struct hit *h, __u64 frame, __u64 tstate, __u32 e
 		ended = ended_how(h, top, tstate);
 	call_end(h->thread, h->proc->image, top, ended, 0, now);
 	return 0;
+}
+
+/* Before 3.11 a call that the recursion limit refuses enters the evaluation loop and leaves it, and has run
+ * nothing: no call. It was summed up as one when it ended; the exception then arises in its caller, which
+ * is on top now. */
+static __always_inline void refused_undo(struct trace_thread *thread, const struct trace_cfg *cfg,
+					 struct trace_call *caller, __u64 type)
+{
+	__u64 name[2] = {}, at = 0;
+	struct trace_sums *func = func_at(thread->last_func);
+	__u32 lasti = 0, bucket = trace_bucket(thread->last_ns), kind = thread->last_kind;
+
+	if (cfg->flags & TRACE_INSTR_IS_PTR || !thread->last_frame || !func ||
+	    thread->last_ends != thread->begins + thread->ends ||
+	    bpf_probe_read_user(&lasti, sizeof(lasti),
+				(void *)(thread->last_frame + cfg->frame_instr)) ||
+	    (__s32)lasti >= 0 || user_u64(&at, type + cfg->type_name) ||
+	    bpf_probe_read_user(name, sizeof(name), (void *)at) ||
+	    name[0] != 0x6f69737275636552 /* "Recursio" */ ||
+	    name[1] << 8 != 0x726f7272456e << 8 /* "nError" and its end */)
+		return;
+	count(TRACE_STAT_REFUSED);
+	if (kind < EV_BEGAN_MAX * EV_ENDED_MAX)
+		__sync_fetch_and_add(&func->kinds[kind], -1);
+	__sync_fetch_and_add(&func->all_ns, -thread->last_ns);
+	if (bucket < TRACE_HIST)
+		__sync_fetch_and_add(&func->hist[bucket], -1);
+	if (caller->func == thread->last_func) {
+		__sync_fetch_and_add(&func->inner, -1);
+		__sync_fetch_and_add(&func->inner_ns, -thread->last_ns);
+	}
+	caller->kids--;
+	caller->below--;
+	thread->last_frame = 0;
 }
 
 #endif

@@ -265,6 +265,11 @@ static __always_inline void call_end(struct trace_thread *thread, __u32 image,
 	struct trace_call *caller;
 
 	func_add(call, ended, total);
+	thread->last_frame = call->kids ? 0 : call->frame;
+	thread->last_ns = total;
+	thread->last_ends = thread->begins + thread->ends;
+	thread->last_func = call->func;
+	thread->last_kind = began * EV_ENDED_MAX + ended;
 	(*active_of(thread, call->func))--;
 	stack_pop(thread); /* what was on top can be read still: chunk_free() */
 	caller = stack_top(&thread->stack);

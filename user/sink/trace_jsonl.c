@@ -69,7 +69,7 @@ static void put_func(struct json *j, const struct call_func *func)
 	if (func->module[0])
 		json_field_str(j, ",", "module", func->module);
 	if (func->file[0])
-		json_field_str(j, ",", "file", func->file);
+		json_field_str(j, ",", "file", func->path);
 	if (func->line)
 		fprintf(j->out, ",\"line\":%" PRId32, func->line);
 	json_field_str(j, ",", "kind", call_kind_text(func->kind));
