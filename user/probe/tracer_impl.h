@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What tracer.c and tracer_procs.c share, and nobody else sees. */
+#ifndef UNCOIL_PROBE_TRACER_IMPL_H
+#define UNCOIL_PROBE_TRACER_IMPL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <bpf/libbpf.h>
+
+#include "probe/tracer.h"
+#include "probe/uprobes.h"
+#include "trace.skel.h"
+
+/* One process. */
+struct traced {
+	pid_t pid;
+	uint32_t image;
+	uint32_t execs; /* when what is known of it was learned */
+	bool gone;      /* it has ended: its place is free */
+	struct uprobes uprobes;
+};
+
+struct tracer {
+	struct tracer_options options;
+	struct trace_bpf *skel;
+	struct ring_buffer *ring;
+	bool multi;
+	struct traced procs[TRACE_PROCS_MAX];
+	uint32_t proc_cnt;
+	/* the kernel side's arrays */
+	struct trace_proc *proc_map;
+	struct trace_thread *threads;
+	struct trace_chunk *chunks;
+	struct trace_sums *funcs;
+	uint64_t *stats;
+	uint32_t chunk_cnt;
+	/* the current tracer__consume()'s */
+	int (*fn)(void *ctx, void *data, size_t len);
+	void *ctx;
+	uint64_t begin_ns, end_at_ns;
+	bool more;
+};
+
+#endif
