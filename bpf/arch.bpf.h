@@ -40,14 +40,49 @@ static __always_inline bool user_sp(const struct bpf_perf_event_data *ctx, __u64
 /* THREAD_SIZE of v5.10 arch/x86/include/asm/page_64_types.h, without KASAN */
 #define KERNEL_STACK_SIZE 16384
 
-/* The registers that a thread entered the kernel with: at the end of its kernel stack. Since 5.15
- * the kernel tells (commit dd6e10fbd9fb ("bpf: Add bpf_task_pt_regs() helper")); no earlier one
- * leaves room behind them (TOP_OF_KERNEL_STACK_PADDING, v5.10 arch/x86/include/asm/thread_info.h). */
-static __always_inline const struct pt_regs *task_regs(struct task_struct *task)
+/* Page tables of four levels (arch/x86/include/asm/pgtable_types.h): a table has 512 entries of 8 bytes. */
+#define PAGE_ADDR_BITS 47 /* of the user's addresses */
+#define PAGE_MIDDLE_SHIFT \
+	30 /* address bits below those that say which table of the last level but one */
+#define PAGE_PRESENT     (1ULL << 0)
+#define PAGE_USER        (1ULL << 2)
+#define PAGE_LARGE       (1ULL << 7) /* not in the last level, where it means something else */
+#define PAGE_SPECIAL     (1ULL << 9) /* not memory: a device's */
+#define PAGE_FRAME       0x000ffffffffff000ULL
+#define PAGE_FRAME_LARGE 0x000fffffffe00000ULL
+
+/* Where an address's entry is in its table of this level, in bytes; 0 is the last level. */
+static __always_inline __u64 page_index(__u64 addr, const int level)
 {
-	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs))
-		return (void *)bpf_task_pt_regs(task);
-	return (struct pt_regs *)(BPF_CORE_READ(task, stack) + KERNEL_STACK_SIZE) - 1;
+	return (addr >> (12 + 9 * level) & 511) * 8;
+}
+
+/* The next level's table by the entry that names it, `base` being where the kernel maps all memory; 0: there is
+ * none. */
+static __always_inline __u64 page_table(__u64 base, __u64 entry)
+{
+	if ((entry & (PAGE_PRESENT | PAGE_USER | PAGE_LARGE)) != (PAGE_PRESENT | PAGE_USER))
+		return 0;
+	return base + (entry & PAGE_FRAME);
+}
+
+static __always_inline bool page_is_memory(__u64 entry)
+{
+	return (entry & (PAGE_PRESENT | PAGE_USER | PAGE_SPECIAL)) == (PAGE_PRESENT | PAGE_USER);
+}
+
+/* Likewise the page by its entry in the last level. */
+static __always_inline __u64 page_start(__u64 base, __u64 entry)
+{
+	return page_is_memory(entry) ? base + (entry & PAGE_FRAME) : 0;
+}
+
+/* Likewise the address's 4096 bytes of a page of 2 MiB, by its entry in the last level but one. */
+static __always_inline __u64 page_start_large(__u64 base, __u64 entry, __u64 addr)
+{
+	return page_is_memory(entry) ? base + (entry & PAGE_FRAME_LARGE) +
+					       (addr & ~(PAGE_FRAME_LARGE | 4095) & PAGE_FRAME)
+				     : 0;
 }
 
 struct syscall_regs {
@@ -56,19 +91,25 @@ struct syscall_regs {
 };
 
 /* What a thread entered the kernel with. -1 is what the entry code itself leaves in orig_ax for
- * whatever is no system call (arch/x86/entry/entry_64.S, idtentry_body). */
+ * whatever is no system call (arch/x86/entry/entry_64.S, idtentry_body). The registers are at the end of
+ * its kernel stack. Since 5.15 the kernel tells (commit dd6e10fbd9fb ("bpf: Add bpf_task_pt_regs()
+ * helper")); no earlier one leaves room behind them (TOP_OF_KERNEL_STACK_PADDING, v5.10
+ * arch/x86/include/asm/thread_info.h). */
 static __always_inline void regs_read(struct task_struct *task, struct syscall_regs *ret)
 {
-	const struct pt_regs *regs = task_regs(task);
-	__u64 si_di_orig[3] = {};
+	const struct pt_regs *regs;
+	struct pt_regs copy = {};
 
-	/* the registers' order at the entry is the user-space interface's */
-	_Static_assert(offsetof(struct pt_regs, orig_rax) - offsetof(struct pt_regs, rsi) == 16,
-		       "ABI");
-	bpf_probe_read_kernel(si_di_orig, sizeof(si_di_orig), &regs->rsi);
-	ret->nr = (int)si_di_orig[2];
-	ret->arg[0] = si_di_orig[1];
-	ret->arg[1] = si_di_orig[0];
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs)) {
+		regs = (void *)bpf_task_pt_regs(task);
+	} else {
+		regs = (struct pt_regs *)(BPF_CORE_READ(task, stack) + KERNEL_STACK_SIZE) - 1;
+		bpf_probe_read_kernel(&copy, sizeof(copy), regs);
+		regs = &copy;
+	}
+	ret->nr = (int)regs->orig_rax;
+	ret->arg[0] = regs->rdi;
+	ret->arg[1] = regs->rsi;
 }
 
 #endif

@@ -154,7 +154,7 @@ SHARED int code_ship(__u32 n)
 }
 
 /* One frame's code object, if it is new: 0 = was known, 1 = shipped now, negative = could not. */
-SHARED int ship_step(__u32 n)
+TURN int ship_step(__u32 n)
 {
 	struct scratch *s = scratch_here();
 	struct code_key key = {};

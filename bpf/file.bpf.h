@@ -4,7 +4,7 @@
 #ifndef UNCOIL_FILE_BPF_H
 #define UNCOIL_FILE_BPF_H
 
-#include "arch.bpf.h"
+#include "direct.bpf.h"
 #include "events.h"
 
 #define S_IFMT   0170000
@@ -13,24 +13,29 @@
 #define AF_INET  2
 #define AF_INET6 10
 
-static __always_inline struct file *file_of(struct task_struct *task, int fd)
+/* fds: where the task's table of them is, fdtable.fd as a number. */
+static __always_inline struct file *file_of(struct task_struct *task, __u64 fds, int fd)
 {
-	struct fdtable *fdt = BPF_CORE_READ(task, files, fdt);
-	struct file *file = NULL, **fds;
-
-	if (fd < 0 || (__u32)fd >= BPF_CORE_READ(fdt, max_fds))
+	if (fd < 0 || (__u32)fd >= task->files->fdt->max_fds)
 		return NULL;
-	fds = BPF_CORE_READ(fdt, fd);
-	return bpf_probe_read_kernel(&file, sizeof(file), fds + fd) ? NULL : file;
+	return (void *)kernel_word(fds + fd * sizeof(fds));
 }
 
-/* The socket that the file is; NULL: it is none. */
-static __always_inline struct sock *file_sock(struct file *file, __u16 *ret_type)
+static __always_inline __u16 file_mode(struct file *file)
 {
-	struct socket *socket = BPF_CORE_READ(file, private_data);
+	__u64 inode = kernel_word((__u64)file + bpf_core_field_offset(struct file, f_inode));
 
-	if ((BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
+	return kernel_word(inode + bpf_core_field_offset(struct inode, i_mode));
+}
+
+/* The socket that the file of this mode is; NULL: it is none. */
+static __always_inline struct sock *file_sock(struct file *file, __u16 mode, __u16 *ret_type)
+{
+	struct socket *socket;
+
+	if ((mode & S_IFMT) != S_IFSOCK)
 		return NULL;
+	socket = BPF_CORE_READ(file, private_data);
 	*ret_type = BPF_CORE_READ(socket, type);
 	return BPF_CORE_READ(socket, sk);
 }
@@ -56,8 +61,8 @@ static __always_inline void file_read(struct file *file, struct wait *wait)
 	__u16 type = 0;
 
 	wait->flags |= WAIT_FILE;
-	wait->mode = BPF_CORE_READ(file, f_inode, i_mode);
-	sk = file_sock(file, &type);
+	wait->mode = file_mode(file);
+	sk = file_sock(file, wait->mode, &type);
 	if (!sk)
 		return;
 	wait->type = type;

@@ -38,6 +38,7 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	copy = *proc;
 	parent_image = copy.image;
 	copy.image = image_next();
+	proc_hints[tgid & (PROC_HINTS - 1)] = 1;
 	if (!copy.image || bpf_map_update_elem(&procs, &tgid, &copy, BPF_ANY))
 		return drop(STAT_DROP_PROCS_FULL);
 	ev = bpf_ringbuf_reserve(&ring, sizeof(*ev), 0);

@@ -25,9 +25,13 @@ const volatile __u32 async_tasks = 0;
 const volatile __u32 serial_cpu_bits = 0;
 const volatile __u8 syscalls[SYSCALLS_MAX] = {};
 
+__u8 proc_hints[PROC_HINTS] SEC(".data.hints") = {};
 __u32 ready = 0;
 __u64 end_ns = 0;
 __u64 start_ns = 0;
+__u64 direct_base = 0;
+__u32 direct_five = 0;
+__u64 direct_probe[3] = {};
 __u32 counts_active = 0;
 __u32 counts_used = 0;
 

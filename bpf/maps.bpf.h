@@ -70,6 +70,11 @@ struct scratch {
 	__u8 keys[PY_KEYS_READ_MAX];
 	__u64 loops[PY_LOOPS_MAX * 3]; /* { hash, key, value } */
 	struct ev_task name;
+	__u64 fds; /* where the thread's open files are: fdtable.fd */
+	/* direct.bpf.h */
+	__u64 pgd;       /* kernel address of the page tables' first */
+	__u64 middle_of; /* which 1 GiB of the target's addresses, */
+	__u64 middle;    /* and the kernel address of its table of 512 times 2 MiB */
 };
 
 /* the wire; read by user/probe/ring.c; size set at load (--ring-size) */
@@ -177,10 +182,21 @@ extern const volatile __u8 syscalls[SYSCALLS_MAX]; /* enum syscall_kind */
 /* live */
 extern __u32
 	ready; /* user: 1 once all is attached; before, nothing but forks, execs and exits is emitted */
-extern __u64 start_ns;      /* user: when `ready` was set; CLOCK_MONOTONIC */
-extern __u64 end_ns;        /* user: set before `ready` is 0 again; CLOCK_MONOTONIC */
-extern __u32 counts_active; /* user: 0 = counts_a, 1 = counts_b */
-extern __u32 counts_used;   /* BPF: entries made in the active counts map; user resets it */
+extern __u64 start_ns;    /* user: when `ready` was set; CLOCK_MONOTONIC */
+extern __u64 end_ns;      /* user: set before `ready` is 0 again; CLOCK_MONOTONIC */
+extern __u64 direct_base; /* BPF: where the kernel maps all memory; 0 = not known (direct.bpf.h) */
+extern __u32 direct_five; /* BPF: its page tables have five levels */
+extern __u64 direct_probe[3]; /* user: an address of its own, and the two words that are there */
+extern __u8 proc_hints[PROC_HINTS]; /* user, and life.bpf.c: proc_may_be() */
+extern __u32 counts_active;         /* user: 0 = counts_a, 1 = counts_b */
+extern __u32 counts_used;           /* BPF: entries made in the active counts map; user resets it */
+
+/* May there be an entry of this process in `procs`? Every switch of the host asks that, and mostly of a
+ * process that nobody records: one byte answers. It is set before the entry is made, and stays. */
+static inline bool proc_may_be(__u32 tgid)
+{
+	return *(volatile __u8 *)&proc_hints[tgid & (PROC_HINTS - 1)];
+}
 
 /* The table to count into, looked at once. */
 static inline __u32 counts_table(void)

@@ -54,7 +54,7 @@ int each_task(struct bpf_iter__task *ctx)
 	if (!fd)
 		return 0;
 	fact.fd = *fd;
-	file = file_of(task, fact.fd);
+	file = file_of(task, (__u64)BPF_CORE_READ(task, files, fdt, fd), fact.fd);
 	if (!file)
 		return 0;
 	fact.inode = BPF_CORE_READ(file, f_inode, i_ino);
@@ -62,7 +62,7 @@ int each_task(struct bpf_iter__task *ctx)
 	if (!(fact.wait.flags & WAIT_SOCKET))
 		return 0;
 	if (fact.wait.family == AF_UNIX && bpf_core_type_exists(struct unix_sock)) {
-		sk = (void *)file_sock(file, &fact.wait.type);
+		sk = (void *)file_sock(file, fact.wait.mode, &fact.wait.type);
 		fact.path_len = name_read(sk, fact.path);
 		sk = (void *)BPF_CORE_READ(sk, peer);
 		fact.peer_len = sk ? name_read(sk, fact.peer) : 0;

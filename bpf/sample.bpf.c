@@ -48,8 +48,8 @@ static __always_inline int tick(struct bpf_perf_event_data *ctx)
 		tstate = tstate_find(s, thread);
 		if (holder_only && !holds_gil(s, tstate))
 			return drop(STAT_NOT_HOLDER);
-		gc_look(s, tstate);
-		walk(s, tstate);
+		gc_look(tstate);
+		walk(tstate);
 		if (async_tasks) {
 			task_find(tstate);
 			task_put(s);

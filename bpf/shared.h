@@ -124,6 +124,9 @@ struct py_cfg {
 };
 _Static_assert(sizeof(struct py_cfg) == 296, "control");
 
+/* One byte for each tgid, modulo: may it be in the procs map? A power of two. */
+#define PROC_HINTS 4096
+
 enum proc_state {
 	PROC_UNKNOWN, /* followed, and it is not known (yet) to run Python */
 	PROC_PYTHON,  /* cfg is valid */

@@ -84,7 +84,11 @@ static __always_inline void wait_fill(struct scratch *s, struct task_struct *tas
 	wait->syscall = target->regs.nr < SYSCALLS_MAX ? target->regs.nr : -1;
 	wait->state = state;
 	wait->cnt = target->cnt;
-	file = state ? file_of(task, target->fd) : NULL;
+	if (!state || target->fd < 0)
+		return;
+	s->fds = (__u64)task->files->fdt->fd;
+	barrier(); /* read back it is a number to the verifier, which takes no pointer of it */
+	file = file_of(task, s->fds, target->fd);
 	if (!file)
 		return;
 	file_read(file, wait);
@@ -112,7 +116,7 @@ static __always_inline void wait_mix(struct scratch *s)
 }
 
 /* One frame of the chain, code object unread; 1 = the end. */
-SHARED int chain_step(void)
+TURN int chain_step(void)
 {
 	struct scratch *s = scratch_here();
 	const struct py_cfg *cfg;
@@ -154,7 +158,7 @@ static __always_inline __u64 chain_sum(struct scratch *s, __u64 tstate, const st
 	wait_mix(s);
 	s->hash = check_mix(s->hash, target->kind == SYSCALL_FUTEX ? target->regs.arg[0] : 0);
 	if (tstate) {
-		s->hash = check_mix(s->hash, frame_first(s, tstate));
+		s->hash = check_mix(s->hash, frame_first(tstate));
 		s->hash = check_mix(s->hash, s->gc_frame + s->gc_leaf);
 		first = s->at;
 		s->at_cnt = 0;
@@ -189,7 +193,7 @@ static __always_inline __u64 stack_left(struct scratch *s, struct task_struct *t
 	wait_fill(s, task, state, &target);
 	if (proc->state == PROC_PYTHON) {
 		tstate = tstate_find(s, thread);
-		gc_look(s, tstate);
+		gc_look(tstate);
 	}
 	chain = chain_sum(s, tstate, &target);
 	memo = &thread->memo[chain % MEMO_CNT];
@@ -202,7 +206,7 @@ static __always_inline __u64 stack_left(struct scratch *s, struct task_struct *t
 		wait_gil(s, &target, tstate);
 	wait_mix(s);
 	if (proc->state == PROC_PYTHON) {
-		walk(s, tstate);
+		walk(tstate);
 		if (async_tasks)
 			task_put(s);
 		if (thread->thread_id != thread->sent_id)
@@ -283,15 +287,17 @@ static __always_inline bool thread_comes(struct task_struct *task, __u64 now)
 SEC("tp_btf/sched_switch")
 int BPF_PROG(on_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
 {
+	bool leaves = proc_may_be(prev->tgid), comes = proc_may_be(next->tgid), mine = false;
 	struct cost *cost;
 	__u64 now;
-	bool mine;
 
-	if (!ready)
+	if (!(leaves | comes) || !ready)
 		return 0;
 	now = bpf_ktime_get_ns();
-	mine = thread_leaves(prev, preempt, now);
-	mine |= thread_comes(next, now);
+	if (leaves)
+		mine = thread_leaves(prev, preempt, now);
+	if (comes)
+		mine |= thread_comes(next, now);
 	if (!mine)
 		return 0;
 	cost = cost_here();

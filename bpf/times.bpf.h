@@ -14,7 +14,7 @@
 /* When this thread's time begins to count: with the recording, the thread, or the image. */
 static __always_inline __u64 time_first(struct task_struct *task, const struct proc *proc)
 {
-	__u64 since = BPF_CORE_READ(task, start_time);
+	__u64 since = task->start_time;
 
 	if (since < start_ns)
 		since = start_ns;
@@ -23,8 +23,7 @@ static __always_inline __u64 time_first(struct task_struct *task, const struct p
 
 static __always_inline __u64 run_delay(struct task_struct *task)
 {
-	return bpf_core_field_exists(task->sched_info) ? BPF_CORE_READ(task, sched_info.run_delay)
-						       : 0;
+	return bpf_core_field_exists(task->sched_info) ? task->sched_info.run_delay : 0;
 }
 
 /* Adds the wait to its stack's count; false: there was no room (counted). */

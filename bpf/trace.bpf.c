@@ -175,14 +175,16 @@ int on_raise(struct pt_regs *ctx)
 	cfg = &h.proc->cfg;
 	if (cfg->frame_object && user_u64(&frame, arg_1(ctx) + cfg->frame_object))
 		return 0;
+	type = exception_type(cfg, tstate_get(h.thread, cfg));
 	top = stack_top(&h.thread->stack);
+	if (top && top->frame != frame)
+		left_tell(&h, top, type);
 	if (!top || top->frame != frame) {
 		if (is_idle(&h) || frame != frame_current(h.thread, cfg))
 			return 0;
 		stack_locate(h.thread, h.proc, frame, now);
 		top = stack_top(&h.thread->stack);
 	}
-	type = exception_type(cfg, tstate_get(h.thread, cfg));
 	if (!top || top->frame != frame)
 		return type ? raise_tell(h.thread, h.proc, frame, 0, type) : 0;
 	refused_undo(h.thread, cfg, top, type);

@@ -266,4 +266,16 @@ static __always_inline void refused_undo(struct trace_thread *thread, const stru
 	thread->last_frame = 0;
 }
 
+/* 3.12 makes another exception of a StopIteration that leaves a generator, without a hit: what arrives in its
+ * caller says which. */
+static __always_inline void left_tell(struct hit *h, struct trace_call *top, __u64 type)
+{
+	struct trace_sums *func = func_at(top->func);
+
+	if (h->proc->cfg.flags & (TRACE_SEES_RAISE | TRACE_EXC_IS_TYPE) || !func ||
+	    func->kind == EV_FUNC_PLAIN || !top->type || !type || type == top->type)
+		return;
+	raise_tell(h->thread, h->proc, top->frame, top->func, type);
+}
+
 #endif

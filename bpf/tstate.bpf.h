@@ -21,22 +21,11 @@
 #ifndef UNCOIL_TSTATE_BPF_H
 #define UNCOIL_TSTATE_BPF_H
 
-#include "arch.bpf.h"
-#include "emit.bpf.h"
+#include "direct.bpf.h"
 
 #define TSTATES_MAX 512          /* thread states looked at to find the current thread's */
 #define YOUNG_NS    1000000ULL   /* of CPU time: a thread has not begun to run Python before */
 #define NONE_NS     100000000ULL /* how long a thread is believed to have none among the old ones */
-
-#ifndef EINVAL
-#define EINVAL 22
-#define EFAULT 14
-#endif
-
-static __always_inline int user_u64(__u64 *ret, __u64 addr)
-{
-	return bpf_probe_read_user(ret, sizeof(*ret), (void *)addr);
-}
 
 static __always_inline struct scratch *scratch_here(void)
 {
@@ -45,15 +34,77 @@ static __always_inline struct scratch *scratch_here(void)
 	return bpf_map_lookup_elem(&scratches, &zero);
 }
 
-static __always_inline int tstate_load(struct scratch *s, __u64 tstate)
+#ifdef DIRECT
+static __always_inline void tstate_word(struct scratch *s, const struct page *page, __u64 tstate,
+					__u32 off)
+{
+	barrier_var(off); /* as in tstate_u64() */
+	if (off <= PY_TSTATE_READ_MAX - 8)
+		*(__u64 *)(s->tstate_raw + off) = page_u64(page, tstate + off);
+}
+
+/* Those words of it that tstate_u64() is asked for. False: not to be had in this way. */
+static __always_inline bool tstate_words(struct scratch *s, __u64 tstate, __u32 len)
+{
+	const struct py_cfg *cfg = &s->cfg;
+	struct page page;
+
+	page_find(s, &page, tstate);
+	if (!page.entry_at || !page_has(tstate, len))
+		return false;
+	tstate_word(s, &page, tstate, cfg->tstate_thread_id);
+	tstate_word(s, &page, tstate, cfg->tstate_frame);
+	tstate_word(s, &page, tstate, cfg->tstate_interp);
+	tstate_word(s, &page, tstate, cfg->tstate_next);
+	tstate_word(s, &page, tstate, cfg->tstate_next - 8);
+	if (cfg->tstate_active)
+		tstate_word(s, &page, tstate, cfg->tstate_status);
+	if (cfg->tstate_cframe)
+		tstate_word(s, &page, tstate, cfg->tstate_cframe);
+	return direct_holds(&page);
+}
+#else
+static __always_inline bool tstate_words(struct scratch *s, __u64 tstate, __u32 len)
+{
+	return false;
+}
+#endif
+
+/* Reads a thread state into s->tstate_raw. */
+static __always_inline int tstate_read(struct scratch *s, __u64 tstate)
 {
 	__u32 len = s->cfg.tstate_read;
 
 	s->loaded = 0;
-	if (len > PY_TSTATE_READ_MAX || bpf_probe_read_user(s->tstate_raw, len, (void *)tstate))
+	if (len > PY_TSTATE_READ_MAX)
+		return -EFAULT;
+	if (!tstate_words(s, tstate, len) &&
+	    bpf_probe_read_user(s->tstate_raw, len, (void *)tstate))
 		return -EFAULT;
 	s->loaded = tstate;
 	return 0;
+}
+
+SHARED int tstate_load(__u64 tstate)
+{
+	struct scratch *s = scratch_here();
+
+	return s ? tstate_read(s, tstate) : -EFAULT;
+}
+
+/* The first look at the target in a tick or a switch: who holds the GIL, and the thread state that was this
+ * thread's. */
+SHARED int tstate_open(__u64 tstate)
+{
+	struct scratch *s = scratch_here();
+
+	if (!s)
+		return -EFAULT;
+	direct_begin(s);
+	s->current = 0;
+	if (s->cfg.runtime_tstate_current)
+		target_words(s, &s->current, s->cfg.runtime + s->cfg.runtime_tstate_current, 1);
+	return tstate ? tstate_read(s, tstate) : -EFAULT;
 }
 
 static __always_inline __u64 tstate_u64(const struct scratch *s, __u32 off)
@@ -134,7 +185,7 @@ SHARED int tstate_step(void)
 	if (!s->tstates_left)
 		return 2;
 	s->tstates_left--;
-	s->torn = s->tstate != s->none_at && tstate_load(s, s->tstate);
+	s->torn = s->tstate != s->none_at && tstate_read(s, s->tstate);
 	if (s->torn || s->tstate == s->none_at) {
 		s->tstate = 0;
 		return 1;
@@ -177,25 +228,33 @@ SHARED int tstates_look(void)
 
 /* Are there other interpreters than the main one? `main` follows `head`, which is the newest (struct
  * pyinterpreters, v3.8 to v3.15 Include/internal/pycore_runtime*.h). */
-static __always_inline int interps_many(const struct scratch *s)
+static __always_inline int interps_many(struct scratch *s)
 {
 	__u64 head_main[2];
 
-	return bpf_probe_read_user(head_main, sizeof(head_main),
-				   (void *)(s->cfg.runtime + s->cfg.runtime_interpreters_head)) ||
+	return target_words(s, head_main, s->cfg.runtime + s->cfg.runtime_interpreters_head, 2) ||
 	       head_main[0] != head_main[1];
 }
 
 /* Is the thread state that is loaded still in its interpreter's list? One that was freed looks like it
  * did. `prev` lies before `next` in every version (Include/cpython/pystate.h). */
-static __always_inline int tstate_is_linked(const struct scratch *s)
+static __always_inline int tstate_is_linked(struct scratch *s)
 {
-	__u64 prev = tstate_u64(s, s->cfg.tstate_next - 8), back = 0, interp = 0;
+	__u64 prev = tstate_u64(s, s->cfg.tstate_next - 8), back = 0;
+	__u64 interp = tstate_u64(s, s->cfg.tstate_interp);
 
 	if (prev)
-		return !user_u64(&back, prev + s->cfg.tstate_next) && back == s->loaded;
-	return !user_u64(&interp, s->loaded + s->cfg.tstate_interp) &&
-	       !user_u64(&back, interp + s->cfg.interp_threads_head) && back == s->loaded;
+		return !target_words(s, &back, prev + s->cfg.tstate_next, 1) && back == s->loaded;
+	return !target_words(s, &back, interp + s->cfg.interp_threads_head, 1) && back == s->loaded;
+}
+
+/* Is this thread state, which is nobody's current one, its thread's only one? It is loaded then. */
+SHARED int tstate_waits(__u64 tstate)
+{
+	struct scratch *s = scratch_here();
+
+	return s && !interps_many(s) && (s->loaded == tstate || !tstate_read(s, tstate)) &&
+	       tstate_is_linked(s);
 }
 
 /* The thread state that is loaded is this thread's. */
@@ -261,11 +320,9 @@ static __always_inline __u64 tstate_find(struct scratch *s, struct thread_seen *
 	int found;
 
 	s->thread_id = thread->thread_id;
-	s->best = s->current = 0;
+	s->best = 0;
 	s->best_rank = RANK_NOT;
-	if (cfg->runtime_tstate_current)
-		user_u64(&s->current, cfg->runtime + cfg->runtime_tstate_current);
-	if (thread->tstate && !tstate_load(s, thread->tstate) &&
+	if (!tstate_open(thread->tstate) &&
 	    tstate_u64(s, cfg->tstate_thread_id) == thread->tstate_id) {
 		if (tstate_is_current(s) && tstate_here(s) >= 0)
 			return thread->tstate;
@@ -273,13 +330,12 @@ static __always_inline __u64 tstate_find(struct scratch *s, struct thread_seen *
 		thread->tstate = 0;
 		s->thread_id = thread->thread_id = current_thread_id();
 	}
-	if (s->current && !tstate_load(s, s->current) &&
+	if (s->current && !tstate_load(s->current) &&
 	    tstate_rank(s, tstate_here(s)) > RANK_ELSEWHERE)
 		return tstate_take(s, thread);
 	/* one that waits is nobody's current one; it is its thread's only one if there is but one
 	 * interpreter */
-	if (thread->tstate && !interps_many(s) && !tstate_load(s, thread->tstate) &&
-	    tstate_is_linked(s))
+	if (thread->tstate && tstate_waits(thread->tstate))
 		return thread->tstate;
 	if (!s->thread_id || !search_begin(s, thread))
 		return 0;
@@ -297,7 +353,7 @@ static __always_inline __u64 tstate_find(struct scratch *s, struct thread_seen *
 		return tstate_take(s, thread);
 	if (found || s->best)
 		thread->tstate = s->best;
-	if (!thread->tstate || (s->loaded != thread->tstate && tstate_load(s, thread->tstate)))
+	if (!thread->tstate || (s->loaded != thread->tstate && tstate_load(thread->tstate)))
 		return thread->tstate = 0;
 	return tstate_take(s, thread);
 }

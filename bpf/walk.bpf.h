@@ -91,39 +91,87 @@ static __always_inline bool holds_gil(const struct scratch *s, __u64 tstate)
 
 /* Is this thread in the garbage collector? Into s->gc_frame or s->gc_leaf, for the next walk(); the
  * thread state is loaded. One read, where it could be. */
-static __always_inline void gc_look(struct scratch *s, __u64 tstate)
+SHARED int gc_look(__u64 tstate)
 {
-	const struct py_cfg *cfg = &s->cfg;
+	struct scratch *s = scratch_here();
 	__u64 words[PY_COLLECTING_READ / 8], at, interp, stopper = 0;
+	const struct py_cfg *cfg;
 
+	if (!s)
+		return 0;
+	cfg = &s->cfg;
 	s->gc_frame = 0;
 	s->gc_leaf = 0;
 	if (tstate <= 1 || (!cfg->collecting_frame && !tstate_is_current(s)))
-		return;
+		return 0;
 	interp = tstate_u64(s, cfg->tstate_interp);
 	if (cfg->runtime_collecting)
 		at = cfg->runtime + cfg->runtime_collecting;
 	else if (cfg->interp_collecting)
 		at = interp + cfg->interp_collecting;
 	else
-		return;
-	if (bpf_probe_read_user(words, sizeof(words), (void *)at) || !(__u32)words[0])
-		return;
+		return 0;
+	if (target_words(s, words, at, PY_COLLECTING_READ / 8) || !(__u32)words[0])
+		return 0;
 	if (cfg->collecting_frame && words[1])
 		s->gc_frame = words[1];
 	else if (!cfg->interp_stopper)
 		s->gc_leaf = holds_gil(s, tstate) ? EV_CHECK_GC_DURING : 0;
 	else if (!user_u64(&stopper, interp + cfg->interp_stopper) && stopper == tstate)
 		s->gc_leaf = EV_CHECK_GC;
+	return 0;
 }
 
-/* Reads the code object at `code` into s->code and sums it up; 0 = it is none. */
+#ifdef DIRECT
+/* code_sum() without s->code; 0 = not to be had in this way, or none. */
+static __always_inline __u32 code_sum_direct(struct scratch *s, __u64 code)
+{
+	const struct py_cfg *cfg = &s->cfg;
+	__u64 hash = CHECK_SEED, name, word;
+	struct page page, name_page;
+
+	page_find(s, &page, code);
+	if (!page.entry_at || !page_has(code, cfg->code_read + 4) ||
+	    page_u64(&page, code + cfg->object_type) != cfg->code_type)
+		return 0;
+	name = page_u64(&page, code + cfg->code_name);
+	hash = check_mix(hash, (__u32)page_u64(&page, code + cfg->code_firstlineno));
+	hash = check_mix(hash, page_u64(&page, code + cfg->code_filename));
+	hash = check_mix(hash, name);
+	if (cfg->code_qualname)
+		hash = check_mix(hash, page_u64(&page, code + cfg->code_qualname));
+	hash = check_mix(hash, page_u64(&page, code + cfg->code_linetable));
+	if (cfg->code_version) {
+		word = (__u32)page_u64(&page, code + cfg->code_version);
+	} else {
+		name += cfg->str_hash;
+		page_find(s, &name_page, name);
+		if (!name_page.entry_at || !page_has(name, 8))
+			return 0;
+		word = page_u64(&name_page, name);
+		if (!direct_holds(&name_page))
+			return 0;
+	}
+	return direct_holds(&page) ? check_end(check_mix(hash, word)) : 0;
+}
+#else
+static __always_inline __u32 code_sum_direct(struct scratch *s, __u64 code)
+{
+	return 0;
+}
+#endif
+
+/* Sums up the code object at `code`; 0 = it is none. Where there are copies of the bytecode it is in
+ * s->code then. */
 static __always_inline __u32 code_sum(struct scratch *s, __u64 code)
 {
 	const struct py_cfg *cfg = &s->cfg;
-	__u32 len = cfg->code_read;
 	__u64 hash = CHECK_SEED, name, word = 0;
+	__u32 len = cfg->code_read, sum;
 
+	sum = cfg->code_tlbc ? 0 : code_sum_direct(s, code);
+	if (sum)
+		return sum;
 	if (len > PY_CODE_READ_MAX || bpf_probe_read_user(s->code, len, (void *)code))
 		return 0;
 	if (code_u64(s, cfg->object_type) != cfg->code_type)
@@ -214,7 +262,7 @@ static __always_inline void gc_add(struct scratch *s, __u32 check)
 }
 
 /* One frame; 1 = the walk is over. */
-SHARED int walk_step(void)
+TURN int walk_step(void)
 {
 	struct scratch *s = scratch_here();
 	const struct py_cfg *cfg;
@@ -303,19 +351,19 @@ static __always_inline __u32 cframe_read(struct scratch *s, __u64 cframe, __u64 
 {
 	__u64 both[2], at = cframe + s->cfg.cframe_current_frame; /* current_frame, previous */
 
-	if (bpf_probe_read_user(both, sizeof(both), (void *)at))
+	if (target_words(s, both, at, 2))
 		return EV_STACK_UNREADABLE;
 	*ret_frame = both[0];
 	if (!both[0])
 		return 0; /* no frames: the thread's first cframe, or a new greenlet's */
-	if (!both[1] || user_u64(&s->entry_previous, both[1] + s->cfg.cframe_current_frame))
+	if (!both[1] ||
+	    target_words(s, &s->entry_previous, both[1] + s->cfg.cframe_current_frame, 1))
 		return EV_STACK_UNSETTLED;
 	s->entry_due = 1;
 	return 0;
 }
 
-/* The thread's current frame into s->at; 0, or the flag that says why not. */
-static __always_inline __u32 frame_first(struct scratch *s, __u64 tstate)
+static __always_inline __u32 frame_begin(struct scratch *s, __u64 tstate)
 {
 	__u64 frame;
 	__u32 flag = 0;
@@ -332,15 +380,27 @@ static __always_inline __u32 frame_first(struct scratch *s, __u64 tstate)
 	return flag;
 }
 
-/* Fills s->stack's frames, flags and hash. */
-static __always_inline void walk(struct scratch *s, __u64 tstate)
+/* The thread's current frame into s->at; 0, or the flag that says why not. */
+SHARED __u32 frame_first(__u64 tstate)
 {
-	__u64 begin = s->hash;
+	struct scratch *s = scratch_here();
 
+	return s ? frame_begin(s, tstate) : EV_STACK_UNREADABLE;
+}
+
+/* Fills s->stack's frames, flags and hash. */
+SHARED int walk(__u64 tstate)
+{
+	struct scratch *s = scratch_here();
+	__u64 begin;
+
+	if (!s)
+		return 0;
+	begin = s->hash;
 	s->code_last = 0;
 	s->changes = 0;
 	s->at_cnt = 0;
-	s->why = frame_first(s, tstate);
+	s->why = frame_begin(s, tstate);
 	if (s->gc_leaf && !s->why)
 		gc_add(s, s->gc_leaf);
 	if (!s->why)
@@ -358,6 +418,7 @@ static __always_inline void walk(struct scratch *s, __u64 tstate)
 	if (s->stack.frame_cnt == !!(s->stack.flags & EV_STACK_GC) && !s->why)
 		s->why = EV_STACK_NO_FRAME;
 	s->stack.flags |= s->why;
+	return 0;
 }
 
 #endif

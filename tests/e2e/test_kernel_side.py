@@ -88,7 +88,7 @@ def test_native_threads_beside_many_python_threads(target, recorder, folder, run
         tool = recorder("--mode", "offcpu", "-p", str(pair.pid), "-o", folder / "x.folded")
         before = run_times(tool.pid)[TRACING]
         after = wait_for(lambda start=before, pid=tool.pid: [now for now in [run_times(pid)[TRACING]]
-                                                             if now[1] > start[1] + 10000], "switches")[0]
+                                                             if now[1] > start[1] + 30000], "switches")[0]
         cost[threads] = (after[0] - before[0]) / (after[1] - before[1])
         tool.terminate()
         assert finish(tool).code in (0, 3)

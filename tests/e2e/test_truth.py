@@ -63,8 +63,11 @@ def differences(python, want, got):
         where = f"{python.name}: {os.path.basename(key[0])}:{key[1]} {key[2]}"
         wrong += [f"{where}: {kind}: expected {is_want[kind]}, got {is_got[kind]}"
                   for kind in is_want if is_want[kind] != is_got[kind]]
-        wrong += [f"{where}: {kind}: expected 0, got {got[key][kind]}"
-                  for kind in ("before", "open", "unseen") if key in got and got[key][kind]]
+        # 3.11 goes on with a generator without a begin in one way of throw(): the oracle has an end more
+        unbegun = sum(want.get(key, zero)[kind] for kind in ENDED) - sum(want.get(key, zero)[kind] for kind in BEGAN)
+        allowed = {"before": max(0, unbegun), "open": 0, "unseen": 0}
+        wrong += [f"{where}: {kind}: expected {allowed[kind]}, got {got[key][kind]}"
+                  for kind in allowed if key in got and got[key][kind] != allowed[kind]]
     return wrong
 
 

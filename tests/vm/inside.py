@@ -173,6 +173,93 @@ def dump():
     want("unix /tmp/there" in text, text)
 
 
+CPU = "/sys/devices/system/cpu/cpu1/online"
+CLOCK = "/sys/devices/system/clocksource/clocksource0/"
+
+
+def read(path):
+    with open(path) as file:
+        return file.read().strip()
+
+
+def write(path, value):
+    with open(path, "w") as file:
+        file.write(value)
+    want(read(path) == value, path, "did not become", value)
+
+
+def complaints():
+    """Lines of the kernel's log that say that something in it went wrong."""
+    said = subprocess.run(["/bin/dmesg"], stdout=subprocess.PIPE).stdout.decode(errors="replace")
+    return re.findall(r".*(?:WARNING: |BUG: |Oops|stall|Call Trace).*", said)
+
+
+def cpu_seconds(pid):
+    return time.clock_gettime((~pid << 3) | 2)  # clock_getcpuclockid(3)
+
+
+def while_changing(change, path):
+    """Records a thread on each CPU, in wall mode, and calls change() in the midst. What is then told must add up: as
+    many samples as CPU time is worth, and each thread's time all of the recording's."""
+    before = complaints()
+    with Target("spinners") as target:
+        tool = subprocess.Popen([UNCOIL, "record", "--mode", "wall", "-i", "-t", "-r", "199", "-p", str(target.pid), "-o",
+                                 path, "-o", path + ".svg"], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        said = tool.stderr.readline().decode()
+        want("recording" in said, said)
+        begin, used = time.monotonic(), cpu_seconds(target.pid)
+        change()
+        used, took = cpu_seconds(target.pid) - used, time.monotonic() - begin
+        tool.send_signal(signal.SIGINT)
+        said = tool.communicate(timeout=300)[1].decode()
+    want(tool.returncode in (0, 3), "exit status", tool.returncode, said)
+    samples = re.search(r"([\d,]+) samples in", said)
+    missed = re.search(r"([\d,]+) samples' worth of CPU time not sampled", said)
+    counted = sum(int(found[1].replace(",", "")) for found in (samples, missed) if found)
+    want(.8 * used * 199 < counted < 1.2 * used * 199, counted, "samples of", used, "s", said)
+    want(" lost" not in said, said)
+    threads = collections.Counter()
+    for frames, count in folded(path):
+        threads[frames[1]] += count / 1e6
+    want(len(threads) == 3 and all(took - .2 < seconds < took + 2 and
+                                   abs(seconds - max(threads.values())) < .01 * seconds
+                                   for seconds in threads.values()), dict(threads), "in", took, "s")
+    want(complaints() == before, "the kernel complains:", complaints()[len(before):])
+    return said
+
+
+@check
+def cpu_goes_offline():
+    def change():
+        time.sleep(1)
+        for _ in range(3):
+            write(CPU, "0")
+            time.sleep(.7)
+            write(CPU, "1")
+            time.sleep(.7)
+
+    if not os.path.exists(CPU):
+        raise Failed("there is no second CPU that can be taken away")
+    while_changing(change, "/tmp/off.folded")
+
+
+@check
+def clock_source_changes():
+    now = read(CLOCK + "current_clocksource")
+    others = [name for name in read(CLOCK + "available_clocksource").split() if name != now]
+
+    def change():
+        time.sleep(1)
+        for name in (others[0], now):
+            write(CLOCK + "current_clocksource", name)
+            time.sleep(1)
+
+    if not others:
+        raise Failed("there is one clock source only")
+    print("VM: note clock source from", now, "to", others[0], flush=True)
+    while_changing(change, "/tmp/clock.folded")
+
+
 def main():
     print("VM: note kernel", os.uname().release, flush=True)
     for function in CHECKS:

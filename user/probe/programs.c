@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "probe/programs.h"
 
+#include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <zlib.h>
 
 #include "base/err.h"
@@ -110,11 +113,30 @@ struct uncoil_bpf *programs_open(bool plain_loops)
 		skel->skeleton->data_sz = PLAIN_OBJECT_SIZE;
 		err = bpf_object__open_skeleton(skel->skeleton, NULL);
 	}
-	if (!err)
+	if (!err) {
+		bpf_program__set_autoload(skel->progs.direct_find, false);
 		return skel;
+	}
 	uncoil_bpf__destroy(skel);
 	errno = -err;
 	return NULL;
+}
+
+/* Has the kernel side find out how to read a process's memory without a call; it does without where that
+ * fails (bpf/direct.bpf.h). */
+static void direct_find(struct uncoil_bpf *skel)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, opts);
+	uint64_t words[2] __attribute__((aligned(16)));
+	int fd = bpf_program__fd(skel->progs.direct_find);
+
+	if (fd < 0 || getrandom(words, sizeof(words), 0) != sizeof(words))
+		return;
+	skel->bss->direct_probe[0] = (uintptr_t)words;
+	memcpy(&skel->bss->direct_probe[1], words, sizeof(words));
+	if (bpf_prog_test_run_opts(fd, &opts))
+		skel->bss->direct_base = 0;
+	memset(skel->bss->direct_probe, 0, sizeof(skel->bss->direct_probe));
 }
 
 int programs_refused(int code, struct err *err)
@@ -133,5 +155,8 @@ int programs_load(struct uncoil_bpf *skel, struct err *err)
 {
 	int code = uncoil_bpf__load(skel);
 
-	return code ? programs_refused(code, err) : 0;
+	if (code)
+		return programs_refused(code, err);
+	direct_find(skel);
+	return 0;
 }

@@ -195,6 +195,7 @@ int sampler__follow(struct sampler *s, pid_t pid, uint32_t image, const struct p
 		fresh.cfg_number = ++s->cfg_cnt;
 		fresh.cfg = *cfg;
 	}
+	s->skel->data_hints->proc_hints[tgid & (PROC_HINTS - 1)] = 1;
 	return bpf_map_update_elem(fd, &tgid, &fresh, replace ? BPF_EXIST : BPF_ANY) ? -errno : 0;
 }
 
@@ -338,11 +339,10 @@ int sampler__start(struct sampler *s)
  * thread and of all that inherited it. */
 static uint64_t ticks_read(const struct sampler *s, uint64_t *ret_cpu_ns)
 {
-	uint64_t clock_ns, period_ns, sum = 0;
+	uint64_t period_ns = 1000000000ULL / (s->options.rate_hz ?: 1), clock_ns, sum = 0;
 	int i;
 
 	*ret_cpu_ns = 0;
-	period_ns = s->options.rate_hz ? 1000000000ULL / s->options.rate_hz : 0;
 	for (i = 0; i < s->timer_cnt; i++)
 		if (read(s->timers[i].fd, &clock_ns, sizeof(clock_ns)) == sizeof(clock_ns)) {
 			sum += clock_ns / period_ns;
@@ -369,8 +369,8 @@ void sampler__stop(struct sampler *s)
 void sampler__ticks(const struct sampler *s, uint64_t *ret_expected, uint64_t *ret_slack)
 {
 	/* each switch may stretch a period by the hrtimer's minimum of 10 us (kernel/events/core.c,
-	 * perf_swevent_start_hrtimer). A thread's last, unfinished period is no rounding: with many
-	 * short threads those are most of the CPU time there was */
+	 * perf_swevent_start_hrtimer). A thread's last, unfinished period is no rounding: with many short
+	 * threads those are most of the CPU time there was */
 	uint64_t cpu_ns;
 
 	*ret_expected = s->end_ns ? s->ticks_expected : ticks_read(s, &cpu_ns);
@@ -401,11 +401,11 @@ int sampler__consume(struct sampler *s, uint64_t patience_ns,
 	return err < 0 ? err : 0;
 }
 
-/* Programs that saw the old value of counts_active may still hold one of its entries: counted into after
- * it was taken out, a sample would be lost, or another entry's. They run as readers of RCU, and this
- * waits for all of those, also on a CPU that the hypervisor takes away meanwhile (some 10 ms, asleep:
- * kernel/sched/membarrier.c, synchronize_rcu()). Kernels with nohz_full refuse it; there an interrupt is
- * over in 100 us, if the hypervisor lets it. The balance at the end tells if not. */
+/* Programs that saw the old value of counts_active may still hold one of its entries: counted into after it was
+ * taken out, a sample would be lost, or another entry's. They run as readers of RCU, and this waits for all of
+ * those, also on a CPU that the hypervisor takes away meanwhile (some 10 ms, asleep: kernel/sched/membarrier.c,
+ * synchronize_rcu()). Kernels with nohz_full refuse it; there an interrupt is over in 100 us, if the hypervisor
+ * lets it. The balance at the end tells if not. */
 static void programs_pass(void)
 {
 	struct timespec pause = { .tv_nsec = 2000000 };

@@ -16,6 +16,7 @@
 #include "os/feature.h"
 #include "probe/programs.h"
 #include "probe/tracer_impl.h"
+#include "python/trace_layout.h"
 
 /* What is sent at one moment is over by then (probe/sampler.c). */
 #define TICK_NS 2000000
@@ -71,8 +72,7 @@ static void unmap_array(void *at, const struct bpf_map *map)
 		munmap(at, map_bytes(map));
 }
 
-/* Fills a queue of free numbers with `from` … `from` + cnt - 1, lowest on top. */
-static int numbers_fill(const struct bpf_map *map, uint32_t from, uint32_t cnt)
+int tracer_numbers_fill(const struct bpf_map *map, uint32_t from, uint32_t cnt)
 {
 	uint32_t number, old;
 
@@ -96,13 +96,13 @@ static int maps_prepare(struct tracer *t)
 	if (!t->proc_map || !t->threads || !t->chunks || !t->funcs || !t->stats)
 		return -ENOMEM;
 	t->chunk_cnt = bpf_map__max_entries(t->skel->maps.chunks);
-	err = numbers_fill(t->skel->maps.free_slots, 1, TRACE_THREADS_MAX);
+	err = tracer_numbers_fill(t->skel->maps.free_slots, 1, TRACE_THREADS_MAX);
 	if (!err)
-		err = numbers_fill(t->skel->maps.free_chunks, 1, t->chunk_cnt);
+		err = tracer_numbers_fill(t->skel->maps.free_chunks, 1, t->chunk_cnt);
 	if (!err)
-		err = numbers_fill(t->skel->maps.free_funcs, 1, TRACE_FUNCS_MAX);
+		err = tracer_numbers_fill(t->skel->maps.free_funcs, 1, TRACE_FUNCS_MAX);
 	if (!err)
-		err = numbers_fill(t->skel->maps.free_scratches, 0, TRACE_SCRATCHES);
+		err = tracer_numbers_fill(t->skel->maps.free_scratches, 0, TRACE_SCRATCHES);
 	return err;
 }
 
@@ -160,122 +160,164 @@ int tracer__load(struct tracer *t, struct err *err)
 	return 0;
 }
 
-struct open_calls {
-	struct tracer *t;
-	uint64_t now_ns;
-	int (*fn)(void *ctx, void *data, size_t len);
-	void *ctx;
-};
-
-/* As bpf/trace_stack.bpf.h does. */
-static void func_add(struct trace_sums *func, const struct trace_call *call, uint64_t child_ns,
-		     uint64_t total)
+/* A place that none had yet, since of one that has ended something may be parked still. */
+static uint32_t place_find(const struct tracer *t)
 {
-	func->kinds[EV_CALL_BEGAN(call->flags) * EV_ENDED_MAX + EV_ENDED_OPEN]++;
-	func->all_ns += total;
-	func->child_ns += child_ns;
-	func->kids += call->kids;
-	func->below += call->below;
-	func->hist[trace_bucket(total)]++;
-	if (total > func->max_ns)
-		func->max_ns = total;
-	if (call->flags & TRACE_CALL_INNER) {
-		func->inner++;
-		func->inner_ns += total;
-		func->inner_below += call->below;
+	uint32_t i;
+
+	if (t->proc_cnt < TRACE_PROCS_MAX)
+		return t->proc_cnt;
+	for (i = 0; i < TRACE_PROCS_MAX && !t->procs[i].gone; i++)
+		;
+	return i;
+}
+
+int tracer__follow(struct tracer *t, pid_t pid, uint32_t image, uint32_t *ret_index)
+{
+	uint32_t tgid = pid, index = place_find(t);
+
+	if (index == TRACE_PROCS_MAX)
+		return -E2BIG;
+	t->procs[index] = (struct traced){ .pid = pid, .image = image, .execs = 1 };
+	t->procs[index].uprobes.multi = t->multi;
+	t->proc_map[index] = (struct trace_proc){ .image = image, .execs = 1 };
+	if (bpf_map_update_elem(bpf_map__fd(t->skel->maps.tgids), &tgid, &index, BPF_ANY)) {
+		t->procs[index].gone = true;
+		return -errno;
+	}
+	if (index == t->proc_cnt)
+		t->proc_cnt++;
+	*ret_index = index;
+	return 0;
+}
+
+enum trace_kin tracer__kin(struct tracer *t, pid_t pid)
+{
+	int fd = bpf_map__fd(t->skel->maps.kin);
+	uint32_t tgid = pid, how;
+
+	if (bpf_map_lookup_elem(fd, &tgid, &how))
+		return TRACE_KIN_NONE;
+	bpf_map_delete_elem(fd, &tgid);
+	return how;
+}
+
+void tracer__renew(struct tracer *t, uint32_t index, uint32_t image)
+{
+	struct trace_proc *proc = &t->proc_map[index];
+
+	t->procs[index].image = proc->image = image;
+	memset(&proc->cfg, 0, sizeof(proc->cfg));
+	memset(proc->hints, 0, sizeof(proc->hints));
+	/* if it execs again, what is learned from here on is not of that, and will not count */
+	t->procs[index].execs = __atomic_load_n(&proc->execs, __ATOMIC_SEQ_CST);
+}
+
+void tracer__layout(struct tracer *t, uint32_t index, const struct trace_cfg *cfg)
+{
+	t->proc_map[index].cfg = *cfg;
+}
+
+void tracer__forget(struct tracer *t, uint32_t index)
+{
+	uint32_t tgid = t->procs[index].pid;
+
+	tracer__detach(t, index);
+	bpf_map_delete_elem(bpf_map__fd(t->skel->maps.tgids), &tgid);
+	t->procs[index].gone = true;
+}
+
+static const struct bpf_program *program_of(const struct tracer *t, const struct sites *sites,
+					    enum site_kind kind)
+{
+	switch (kind) {
+	case SITE_BEGIN:
+		return t->skel->progs.on_begin;
+	case SITE_ENTER:
+		return sites->minor >= 11 ? t->skel->progs.on_throw : t->skel->progs.on_enter;
+	case SITE_USDT_BEGIN:
+		return t->skel->progs.on_usdt_begin;
+	case SITE_RETURN:
+		return t->skel->progs.on_return;
+	case SITE_YIELD:
+		return t->skel->progs.on_yield;
+	case SITE_LEAVE:
+	case SITE_USDT_END:
+		return t->skel->progs.on_leave;
+	case SITE_CLEAR:
+		return t->skel->progs.on_clear;
+	case SITE_RAISE:
+		return t->skel->progs.on_raise;
+	case SITE_FREE:
+		return t->skel->progs.on_dealloc;
+	default:
+		return NULL;
 	}
 }
 
-/* Those of one stack, innermost first: what each called is its own time too. */
-static int stack_tell(const struct open_calls *o, const struct trace_thread *thread,
-		      const struct trace_stack *stack)
+static int points_of(const struct tracer *t, const struct sites *sites,
+		     struct uprobe_point points[SITES_MAX])
 {
-	uint32_t chunk = stack->chunk, used = stack->used, depth = stack->depth;
-	const struct trace_call *call;
-	struct trace_sums *func;
-	uint64_t child_ns = 0, total;
-	struct ev_call ev;
-	int err = 0;
+	int i, cnt = 0;
 
-	while (depth && !err) {
-		if (!chunk || chunk > o->t->chunk_cnt || !used || used > TRACE_CHUNK_CALLS)
-			return -EINVAL;
-		call = &o->t->chunks[chunk - 1].calls[used - 1];
-		func = call->func && call->func <= TRACE_FUNCS_MAX ? &o->t->funcs[call->func - 1]
-								   : NULL;
-		total = o->now_ns > call->start_ns ? o->now_ns - call->start_ns : 0;
-		child_ns += call->child_ns;
-		if (child_ns > total)
-			child_ns = total;
-		depth--;
-		ev = (struct ev_call){
-			.hdr = { .kind = EV_CALL,
-				 .size = sizeof(ev),
-				 .ts_ns = call->start_ns + total,
-				 .image = o->t->proc_map[thread->proc].image,
-				 .tgid = thread->tgid,
-				 .tid = thread->tid,
-				 .thread = thread->serial },
-			.start_ns = call->start_ns,
-			.frame = call->frame,
-			.child_ns = child_ns,
-			.func = call->func,
-			.depth = depth,
-			.flags = EV_CALL_FLAGS(EV_CALL_BEGAN(call->flags), EV_ENDED_OPEN),
-			.caller = call->caller,
-			.lasti = EV_LASTI_NONE,
+	for (i = 0; i < sites->cnt; i++) {
+		const struct site *site = &sites->list[i];
+
+		if (!trace_wants(sites, site->kind))
+			continue;
+		points[cnt++] = (struct uprobe_point){
+			.prog_fd = bpf_program__fd(program_of(t, sites, site->kind)),
+			.offset = site->offset,
+			.semaphore = site->semaphore,
+			.cookie = i,
 		};
-		if (func)
-			func_add(func, call, child_ns, total);
-		child_ns = total;
-		if (o->t->options.events && !(o->t->options.depth && depth >= o->t->options.depth))
-			err = o->fn(o->ctx, &ev, sizeof(ev));
-		if (!--used) {
-			chunk = o->t->chunks[chunk - 1].below;
-			used = TRACE_CHUNK_CALLS;
-		}
 	}
-	return err;
+	return cnt;
 }
 
-/* A parked stack's thread is not remembered: any of its process will do for what the ring says. */
-static const struct trace_thread *thread_of_image(const struct tracer *t, uint32_t image)
+int tracer__attach(struct tracer *t, uint32_t index, int file, const struct sites *sites,
+		   struct err *err)
 {
-	uint32_t i;
+	struct uprobe_point points[SITES_MAX];
+	struct traced *traced = &t->procs[index];
+	struct sites_state state;
+	char path[32];
+	int cnt, code;
 
-	for (i = 0; i < TRACE_THREADS_MAX; i++)
-		if (t->threads[i].serial && t->proc_map[t->threads[i].proc].image == image)
-			return &t->threads[i];
-	return NULL;
+	code = sites_verify(traced->pid, sites, &state, err);
+	if (code)
+		return code;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
+	cnt = points_of(t, sites, points);
+	code = uprobes_attach(&traced->uprobes, traced->pid, path, points, cnt, err);
+	/* all at once, whatever the attaching took: no end without its begin */
+	if (!code)
+		__atomic_store_n(&t->proc_map[index].on, traced->execs, __ATOMIC_SEQ_CST);
+	return code;
 }
 
-int tracer__open_calls(struct tracer *t, uint64_t now, int (*fn)(void *ctx, void *data, size_t len),
-		       void *ctx)
+int tracer__sweep(struct tracer *t, uint32_t index, int file, const struct sites *sites,
+		  struct err *err)
 {
-	struct open_calls o = { t, now, fn, ctx };
-	struct trace_parked_key key;
-	const struct trace_thread *thread;
-	struct trace_stack stack;
-	int fd = bpf_map__fd(t->skel->maps.parked), err = 0;
-	uint32_t i;
+	struct uprobe_point points[SITES_MAX];
+	int cnt = points_of(t, sites, points);
+	char path[32];
 
-	for (i = 0; i < TRACE_THREADS_MAX && !err; i++) {
-		if (t->threads[i].tid && !t->threads[i].left && t->threads[i].stack.depth)
-			err = stack_tell(&o, &t->threads[i], &t->threads[i].stack);
-		t->threads[i].stack = (struct trace_stack){};
-		t->threads[i].spare = 0;
-		t->threads[i].parked_cnt = 0;
-		memset(t->threads[i].active, 0, sizeof(t->threads[i].active));
-	}
-	while (!err && !bpf_map_get_next_key(fd, NULL, &key)) {
-		thread = thread_of_image(t, key.image);
-		if (thread && !bpf_map_lookup_elem(fd, &key, &stack))
-			err = stack_tell(&o, thread, &stack);
-		bpf_map_delete_elem(fd, &key);
-	}
-	if (!err)
-		err = numbers_fill(t->skel->maps.free_chunks, 1, t->chunk_cnt);
-	return err;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
+	return uprobes_sweep(&t->procs[index].uprobes, path, points, cnt, err);
+}
+
+void tracer__detach(struct tracer *t, uint32_t index)
+{
+	__atomic_store_n(&t->proc_map[index].on, 0, __ATOMIC_SEQ_CST);
+	uprobes_detach(&t->procs[index].uprobes);
+}
+
+void tracer__times(const struct tracer *t, uint32_t index, uint64_t *ret_attach_ns,
+		   uint64_t *ret_detach_ns)
+{
+	*ret_attach_ns = t->procs[index].uprobes.attach_ns;
+	*ret_detach_ns = t->procs[index].uprobes.detach_ns;
 }
 
 int tracer__fd(const struct tracer *t)
@@ -321,50 +363,6 @@ void tracer__decide(struct tracer *t, uint32_t func, bool taken)
 	if (func && func <= TRACE_FUNCS_MAX)
 		__atomic_store_n(&t->funcs[func - 1].state,
 				 taken ? TRACE_FUNC_TAKEN : TRACE_FUNC_LEFT, __ATOMIC_SEQ_CST);
-}
-
-static struct trace_func sums_of(const struct trace_sums *s)
-{
-	struct trace_func f = { .code = s->code,
-				.image = s->image,
-				.kind = s->kind,
-				.state = s->state,
-				.told = s->told,
-				.first = s->first,
-				.self_ns = s->all_ns - s->child_ns,
-				.total_ns = s->all_ns - s->inner_ns,
-				.max_ns = s->max_ns,
-				.kids = s->kids,
-				.below = s->below - s->inner_below };
-	uint64_t all = 0;
-	int began, ended;
-
-	for (began = 0; began < EV_BEGAN_MAX; began++)
-		for (ended = 0; ended < EV_ENDED_MAX; ended++) {
-			uint64_t cnt = s->kinds[began * EV_ENDED_MAX + ended];
-
-			f.began[began] += cnt;
-			f.ended[ended] += cnt;
-			all += began == EV_BEGAN_BEFORE ? 0 : cnt;
-		}
-	f.primitive = all - s->inner;
-	memcpy(f.hist, s->hist, sizeof(f.hist));
-	return f;
-}
-
-int tracer__sums(struct tracer *t,
-		 int (*fn)(void *ctx, uint32_t func, const struct trace_func *sum), void *ctx)
-{
-	uint32_t i;
-	int err = 0;
-
-	for (i = 0; i < TRACE_FUNCS_MAX && !err; i++)
-		if (t->funcs[i].image) {
-			struct trace_func sum = sums_of(&t->funcs[i]);
-
-			err = fn(ctx, i + 1, &sum);
-		}
-	return err;
 }
 
 int tracer__edges(struct tracer *t,

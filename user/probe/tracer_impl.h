@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What tracer.c and tracer_procs.c share, and nobody else sees. */
+/* What tracer.c and tracer_open.c share, and nobody else sees. */
 #ifndef UNCOIL_PROBE_TRACER_IMPL_H
 #define UNCOIL_PROBE_TRACER_IMPL_H
-
-#include <stdbool.h>
-#include <stdint.h>
-
-#include <bpf/libbpf.h>
 
 #include "probe/tracer.h"
 #include "probe/uprobes.h"
 #include "trace.skel.h"
+
+struct ring_buffer;
 
 /* One process. */
 struct traced {
@@ -41,5 +38,8 @@ struct tracer {
 	uint64_t begin_ns, end_at_ns;
 	bool more;
 };
+
+/* Fills a queue of free numbers with `from` … `from` + cnt - 1, lowest on top. 0 or -errno. */
+int tracer_numbers_fill(const struct bpf_map *map, uint32_t from, uint32_t cnt);
 
 #endif

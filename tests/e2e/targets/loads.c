@@ -36,6 +36,8 @@ static int load(void)
 		struct bpf_prog_info info = {};
 		__u32 len = sizeof(info);
 
+		if (!bpf_program__autoload(prog))
+			continue;
 		if (bpf_obj_get_info_by_fd(bpf_program__fd(prog), &info, &len))
 			return 1;
 		printf("%s %u\n", bpf_program__name(prog), info.verified_insns);
