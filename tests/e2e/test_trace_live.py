@@ -45,9 +45,9 @@ def test_first_call(folder, python):
     result = uncoil("trace", "--max-overhead", "0", "-f", "json", "-o", folder / "x.json", "--", python, script)
     # at its start pages may not be there yet that a frame's code is in: then that is told
     assert result.code == 0 or result.code == 3 and "lost: a frame could not be read" in result.err, result.err
-    found = {f["name"]: f["calls"] for f in json.loads((folder / "x.json").read_text())["functions"]
-             if f["file"].endswith("first.py")}
-    assert found == {"f": 100, "<module>": 1}
+    functions = json.loads((folder / "x.json").read_text())["functions"]
+    found = {f["name"]: f["calls"] for f in functions if f["file"].endswith("first.py")}
+    assert found == {"f": 100, "<module>": 1}, [f for f in functions if f["name"] == "<module>" or not f["file"]]
 
 
 def test_exit_status(folder):
@@ -134,7 +134,7 @@ def test_child_keeps_no_breakpoint(worker, tracer, folder, options):
     child = int(process.stdout.readline())
     process.work()
     if options:
-        assert b"\xcc" in bytes_at(child, path, where)
+        wait_for(lambda: b"\xcc" in bytes_at(child, path, where), "the child's probes", 5)
     else:
         wait_for(lambda: b"\xcc" not in bytes_at(child, path, where), "the breakpoints to go", 5)
     assert b"\xcc" in bytes_at(process.pid, path, where)
@@ -166,14 +166,14 @@ def by_thread(path):
     return found
 
 
-@each_python
+@pytest.mark.parametrize("python", [SYSTEM, PYTHONS[min(PYTHONS)], PYTHONS[sorted(PYTHONS)[-2]]])
 def test_threads(worker, tracer, folder, python):
     """By name, and of those that begin meanwhile all that they call."""
     process = worker(python, TARGETS / "named_calls.py")
     seen = tracer(process.pid, "-f", "jsonl", "--thread", "alpha", "--thread", "gam*", "--thread", "nobody",
                   file=folder / "x.jsonl")
     process.begin()
-    time.sleep(.8)
+    time.sleep(.5)
     process.begin()
     counts = dict(zip(("alpha", "beta", "gamma", "delta"), map(int, process.stdout.readline().split())))
     result = seen.end()
@@ -263,7 +263,7 @@ def test_pipe(folder):
 
 def test_windows(folder):
     """A bound that cannot be kept without pauses: what is cut is open, and how much was traced is told."""
-    result = uncoil("trace", "--max-overhead", "10", "-d", "5", "-f", "jsonl", "-o", folder / "x.jsonl", "--", SYSTEM,
+    result = uncoil("trace", "--max-overhead", "10", "-d", "2.5", "-f", "jsonl", "-o", folder / "x.jsonl", "--", SYSTEM,
                     "-c", "def f(): pass\ndef g():\n  for i in range(3000): f()\nwhile 1: g()")
     lines = lines_of(folder / "x.jsonl")
     cut = [line for line in lines if line["type"] == "call" and line["ended"] == "open"]

@@ -377,6 +377,51 @@ static const struct call_remark *remark_like(const struct call_about *a, const c
 	return NULL;
 }
 
+/* What a trace cost, and what of children and threads is not in it. */
+static void how_it_went_is_told(void **state)
+{
+	struct record_trace_account account = { .bound = 250000,
+						.slowdown = 300000,
+						.worst = 500000,
+						.windows = 3,
+						.late = 2,
+						.gap_ns = 7000000,
+						.gap_sum_ns = 8000000,
+						.missed = 4,
+						.full = 5,
+						.threads_late = 6 };
+	const char *texts[] = { "it was too slow", "nobody", "no*" };
+	struct told told = {};
+	struct calls *c = calls_new(&told);
+	struct tape t = { apply, c };
+	struct call_about *a;
+	struct err err;
+
+	tape_story(&t);
+	assert_int_equal(calls__apply(c, RECORD_TRACE_ACCOUNT, &account, sizeof(account) - 8, &err),
+			 -EINVAL);
+	tape_strings(&t, RECORD_TRACE_ACCOUNT, &account, sizeof(account), texts, 3);
+	/* an older journal has fewer counters */
+	assert_int_equal(calls__apply(c, RECORD_TRACE_STATS, &(struct record_trace_stats){},
+				      sizeof(struct record_trace_stats) - 8, &err),
+			 0);
+	assert_int_equal(calls__apply(c, RECORD_END, NULL, 0, &err), 0);
+	a = calls__about(c);
+	assert_true(a->has_account && a->slowdown > .29 && a->worst > .49 && a->bound == .25);
+	assert_int_equal(a->windows, 3);
+	assert_string_equal(a->let_go, texts[0]);
+	assert_int_equal(a->unfitted_cnt, 2);
+	assert_string_equal(a->unfitted[1], texts[2]);
+	assert_int_equal(remark_like(a, "4.0 ms on average and 7.0 ms at most")->count, 2);
+	assert_int_equal(remark_like(a, "ended before their probes were in")->count, 4);
+	assert_int_equal(remark_like(a, "too many processes at once")->count, 5);
+	assert_int_equal(remark_like(a, "threads not asked for")->count, 6);
+	assert_int_equal(a->lost, 5);
+	call_about_free(a);
+	buf_done(&told.text);
+	calls__free(c);
+}
+
 static void what_is_lost_is_told(void **state)
 {
 	struct record_trace_stats stats = { .stat = { [TRACE_STAT_DROP_CALLS] = 5,
@@ -493,6 +538,7 @@ int main(void)
 		cmocka_unit_test(modules_are_asked_for),
 		cmocka_unit_test(a_thread_may_change_its_name),
 		cmocka_unit_test(what_is_lost_is_told),
+		cmocka_unit_test(how_it_went_is_told),
 		cmocka_unit_test(what_does_not_hold_is_refused),
 		cmocka_unit_test(patterns_need_somebody),
 	};

@@ -326,7 +326,7 @@ static int command_attach(struct tracing *t, struct tracing_proc *proc)
 
 	while (!code && !recording_signal()) {
 		code = command_look(t, proc, held);
-		if (code != -ENOENT)
+		if (code != -ENOENT && code != -EAGAIN)
 			return code;
 		held = now_ns() - begin_ns < HELD_NS;
 		if (t->options.children && !held)

@@ -27,14 +27,15 @@
 /* One process that is traced. */
 struct tracing_proc {
 	pid_t pid;
-	uint32_t image;  /* unique; another one after each exec */
-	uint32_t index;  /* the tracer's */
-	int pidfd;       /* -1: it has ended */
-	int file;        /* its Python's; -1: not open */
-	bool ready;      /* its Python, and the places in it, are known */
-	bool refused;    /* or will not be */
-	bool on;         /* probes are in */
-	uint64_t due_ns; /* since when they should be; 0 = it is not measured. CLOCK_MONOTONIC */
+	uint32_t image;   /* unique; another one after each exec */
+	uint32_t index;   /* the tracer's */
+	int pidfd;        /* -1: it has ended */
+	int file;         /* its Python's; -1: not open */
+	bool ready;       /* its Python, and the places in it, are known */
+	bool refused;     /* or will not be */
+	bool on;          /* probes are in */
+	uint64_t due_ns;  /* since when they should be; 0 = it is not measured. CLOCK_MONOTONIC */
+	uint64_t exec_ns; /* when it exec'ed; 0 = before it was added */
 	uint64_t cpu_begin_ns, cpu_ns; /* CPU time when it was added, and used since */
 	uint64_t dev, inode;           /* of `file` */
 	struct trace_cfg cfg;
@@ -66,6 +67,7 @@ struct tracing {
 	struct tracing_kin kin;
 	struct tracing_threads *threads; /* --thread (cmd/tracing_threads.h) */
 	uint64_t sweep_ns, swept_ns;     /* when to sweep next, 0 = not; and not before */
+	uint64_t again_ns;               /* when to look next at one that is not settled, 0 = not */
 	struct uprobe_calibration cost;
 	bool has_cost;
 	struct governor governor;

@@ -25,6 +25,9 @@
 #define SWEEP_AFTER_NS 20000000ULL
 #define SWEEP_REST     10 /* times as long as the last one took */
 
+#define SETTLE_NS 1000000000ULL /* by then a program's data is relocated */
+#define AGAIN_NS  1000000ULL
+
 static uint64_t now_ns(void)
 {
 	return recording_clock_ns(CLOCK_MONOTONIC);
@@ -159,6 +162,9 @@ int tracing_proc_ready(struct tracing *t, struct tracing_proc *proc)
 
 	if (!answers__python(t->answers, proc->image, &found, &layout))
 		return err_set(&t->err, -ENOENT, "process %d runs no Python", proc->pid);
+	if (proc->exec_ns && now_ns() < proc->exec_ns + SETTLE_NS &&
+	    !sites_settled(proc->pid, found, layout->abi.live.type_dealloc))
+		return -EAGAIN;
 	same = same_file(t, found);
 	if (same)
 		proc->sites = same->sites;
@@ -237,6 +243,7 @@ static void renew(struct tracing *t, struct tracing_proc *proc, uint64_t since_n
 	proc->on = proc->ready = proc->refused = false;
 	proc->module_key = (struct module_key){};
 	proc->image = ++t->image_cnt;
+	proc->exec_ns = now_ns();
 	proc->due_ns = since_ns;
 	tracer__renew(t->tracer, proc->index, proc->image);
 }
@@ -394,6 +401,7 @@ int tracing_look(struct tracing *t)
 	const struct py_found *found;
 	int i, code;
 
+	t->again_ns = 0;
 	code = answers__retry(t->answers);
 	for (i = 0; i < t->proc_cnt && !code; i++) {
 		struct tracing_proc *proc = &t->procs[i];
@@ -404,6 +412,8 @@ int tracing_look(struct tracing *t)
 		code = tracing_proc_ready(t, proc);
 		if (!code)
 			attach(t, proc);
+		else if (code == -EAGAIN)
+			t->again_ns = now_ns() + AGAIN_NS;
 		else
 			give_up(t, proc, code);
 		t->err = (struct err){};
@@ -416,5 +426,7 @@ int tracing_look(struct tracing *t)
 
 uint64_t tracing_look_ns(const struct tracing *t)
 {
-	return t->on_ns ? t->sweep_ns : 0;
+	uint64_t at_ns = t->on_ns ? t->sweep_ns : 0;
+
+	return t->again_ns && (!at_ns || t->again_ns < at_ns) ? t->again_ns : at_ns;
 }

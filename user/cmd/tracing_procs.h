@@ -27,7 +27,8 @@ int tracing_proc_add(struct tracing *t, pid_t pid, struct tracing_proc **ret_pro
 struct tracing_proc *tracing_proc_of_pid(struct tracing *t, pid_t pid);
 struct tracing_proc *tracing_proc_of_image(struct tracing *t, uint32_t image);
 
-/* Its Python is known (answers__python()): finds the places in it. 0, or -errno with a sentence in t->err. */
+/* Its Python is known (answers__python()): finds the places in it. 0, -EAGAIN: it has just
+ * exec'ed, and is to be looked at again; or -errno with a sentence in t->err. */
 int tracing_proc_ready(struct tracing *t, struct tracing_proc *proc);
 
 /* CPU time that it has used since it was added, ns; that of one that has ended stays. */

@@ -112,6 +112,10 @@ int sites_find(struct elf *elf, uint16_t minor, bool no_calls, struct sites *ret
 int sites_find_process(pid_t pid, const struct py_found *found, uint32_t type_dealloc,
 		       struct sites *ret_sites, struct err *err);
 
+/* Is it far enough for that? A program that has just exec'ed may not have relocated its data yet, and does not
+ * say where code objects are freed: without that, one at a reused address is taken for the one before. */
+bool sites_settled(pid_t pid, const struct py_found *found, uint32_t type_dealloc);
+
 /* That file: a descriptor, or -errno with a sentence. */
 int sites_open(pid_t pid, const struct py_found *found, struct err *err);
 

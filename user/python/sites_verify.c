@@ -153,28 +153,50 @@ int sites_open(pid_t pid, const struct py_found *found, struct err *err)
 	return wanted.fd;
 }
 
+/* Where the type of code objects says that they are freed, as an address, and the mapping that it is in. */
+static const struct proc_map *dealloc_find(pid_t pid, const struct py_found *found,
+					   uint32_t type_dealloc, struct mappings *all,
+					   uint64_t *ret_addr)
+{
+	struct mem_process mem;
+	int k;
+
+	*all = (struct mappings){ .dev = found->dev, .inode = found->inode };
+	mem_process_init(&mem, pid);
+	if (mem_u64(&mem.mem, found->code_type + type_dealloc, ret_addr) ||
+	    proc_maps_each(pid, on_map, all) < 0)
+		return NULL;
+	for (k = 0; k < all->cnt; k++)
+		if (all->list[k].is_exec && *ret_addr >= all->list[k].start &&
+		    *ret_addr < all->list[k].end)
+			return &all->list[k];
+	return NULL;
+}
+
+bool sites_settled(pid_t pid, const struct py_found *found, uint32_t type_dealloc)
+{
+	struct mappings all;
+	uint64_t addr;
+
+	return dealloc_find(pid, found, type_dealloc, &all, &addr);
+}
+
 /* Where code objects are freed: their type says so, in the process's memory. No site if it cannot be told. */
 static void free_add(pid_t pid, const struct py_found *found, uint32_t type_dealloc, int fd,
 		     struct sites *sites)
 {
 	struct site site = { .kind = SITE_FREE, .name = "PyCode_Type.tp_dealloc" };
-	struct mappings all = { .dev = found->dev, .inode = found->inode };
-	struct mem_process mem;
+	const struct proc_map *in;
+	struct mappings all;
 	uint64_t addr;
 	ssize_t len;
-	int k;
 
-	mem_process_init(&mem, pid);
-	if (sites->method == SITES_NONE || sites->cnt == SITES_MAX ||
-	    mem_u64(&mem.mem, found->code_type + type_dealloc, &addr) ||
-	    proc_maps_each(pid, on_map, &all) < 0)
+	if (sites->method == SITES_NONE || sites->cnt == SITES_MAX)
 		return;
-	for (k = 0; k < all.cnt; k++)
-		if (all.list[k].is_exec && addr >= all.list[k].start && addr < all.list[k].end)
-			break;
-	if (k == all.cnt)
+	in = dealloc_find(pid, found, type_dealloc, &all, &addr);
+	if (!in)
 		return;
-	site.offset = addr - all.list[k].start + all.list[k].offset;
+	site.offset = addr - in->start + in->offset;
 	site.vaddr = addr - found->bias;
 	do {
 		site.offset += site.insn.len;

@@ -8,7 +8,7 @@ import sys
 import time
 
 CALLS = 1000
-WAIT = .5  # by then a child has its probes
+WAIT = .4  # by then a child has its probes
 
 
 def f():
