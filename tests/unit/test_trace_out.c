@@ -104,7 +104,7 @@ static void lines_are_objects(void **state)
 	char *text = story("jsonl", &look, costs, EXIT_DONE);
 
 	has(text, "{\"type\":\"trace\",\"version\":1,");
-	has(text, "\"name\":\"Parser.parse\",\"module\":\"shop\",\"file\":\"shop/parse.py\","
+	has(text, "\"name\":\"Parser.parse\",\"module\":\"shop\",\"file\":\"/srv/shop/parse.py\","
 		  "\"line\":20,\"kind\":\"function\",\"start_ns\":1000200000,"
 		  "\"end_ns\":1000310000,\"self_ns\":110000,\"depth\":2,\"began\":\"call\","
 		  "\"ended\":\"raise\",\"frame\":\"0xc0\",\"exception\":\"ValueError\","
