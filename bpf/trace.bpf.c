@@ -27,8 +27,12 @@ int on_begin(struct pt_regs *ctx)
 
 	if (!hit_of(&h))
 		return 0;
-	if (is_timed(h.thread))
+	if (is_timed(h.thread)) {
 		since = bpf_ktime_get_ns();
+		/* once more: what came before is to be in it */
+		if (!hit_of(&h))
+			return 0;
+	}
 	h.thread->begins++;
 	frame = begin_frame(ctx, &h);
 	if (frame)
@@ -48,6 +52,7 @@ int on_throw(struct pt_regs *ctx)
 		return 0;
 	h.thread->begins++;
 	h.thread->tstate = arg_1(ctx);
+	h.thread->extra = 0;
 	if (frame_read(h.thread, &h.proc->cfg, arg_2(ctx))) {
 		count(TRACE_STAT_DROP_READ);
 		return 0;
@@ -66,9 +71,14 @@ int on_enter(struct pt_regs *ctx)
 
 	if (!hit_of(&h))
 		return 0;
-	if (is_timed(h.thread))
+	if (is_timed(h.thread)) {
 		since = bpf_ktime_get_ns();
+		/* once more: what came before is to be in it */
+		if (!hit_of(&h))
+			return 0;
+	}
 	h.thread->begins++;
+	h.thread->extra = 0;
 	cfg = &h.proc->cfg;
 	if (cfg->flags & TRACE_FRAME_FIRST) {
 		thrown = frame;
@@ -152,6 +162,7 @@ int on_clear(struct pt_regs *ctx)
 		return 0;
 	h.thread->ends++;
 	h.thread->tstate = arg_1(ctx);
+	h.thread->extra = 0;
 	if (!is_idle(&h))
 		end(&h, arg_2(ctx), arg_1(ctx), EV_ENDED_MAX, now);
 	if (is_timed(h.thread))
@@ -166,6 +177,7 @@ int on_raise(struct pt_regs *ctx)
 {
 	__u64 now = bpf_ktime_get_ns(), frame = arg_1(ctx), type;
 	const struct trace_cfg *cfg;
+	struct trace_hint *hint;
 	struct trace_call *top;
 	struct hit h;
 
@@ -190,7 +202,12 @@ int on_raise(struct pt_regs *ctx)
 	refused_undo(h.thread, cfg, top, type);
 	top->flags |= TRACE_CALL_RAISED;
 	top->type = type;
-	return type ? raise_tell(h.thread, h.proc, frame, top->func, type) : 0;
+	if (type)
+		raise_tell(h.thread, h.proc, frame, top->func, type);
+	hint = hint_of(ctx, h.proc);
+	if (hint)
+		top->extra += hint->extra + (__u32)(bpf_ktime_get_ns() - now);
+	return 0;
 }
 
 /* A code object is freed: what gets its address is another function. */

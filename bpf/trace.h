@@ -84,6 +84,8 @@ struct trace_hint {
 	__u32 seen;   /* how often that was found true */
 	__u32 reg;    /* the one that is believed */
 	__u32 behind; /* at this site the caller is the current frame already */
+	__u32 extra; /* ns that a hit here takes beyond an emulated one; of raise: all but its program */
+	__u32 pad;
 };
 #define TRACE_HINT_SEEN 32 /* so often, and it is believed; and checked at each use */
 
@@ -126,8 +128,9 @@ struct trace_sums {
 	__u64 child_ns;                           /* of that, in what they called */
 	__u64 max_ns;
 	__u64 kids, below;
-	__u64 inner;                 /* those within another activation of the same function, */
-	__u64 inner_ns, inner_below; /* and their part of all_ns and below */
+	__u64 extra_self, extra_total; /* struct trace_func */
+	__u64 inner;                   /* those within another activation of the same function, */
+	__u64 inner_ns, inner_below;   /* and their part of all_ns and below */
 	__u32 hist[TRACE_HIST];
 };
 
@@ -144,9 +147,11 @@ struct trace_func {
 	__u64 self_ns;
 	__u64 total_ns; /* without those within another activation of the same function */
 	__u64 max_ns;
-	__u64 primitive;        /* how many of them are not within another one */
-	__u64 kids;             /* activations that it called, */
-	__u64 below;            /* and those, and all that they called: of all in total_ns */
+	__u64 primitive; /* how many of them are not within another one */
+	__u64 kids;      /* activations that it called, */
+	__u64 below;     /* and those, and all that they called: of all in total_ns */
+	__u64 extra_self,
+		extra_total;    /* ns of self_ns and total_ns that were hits of raise, or stepped */
 	__u32 hist[TRACE_HIST]; /* of all activations, by duration (trace_bucket()) */
 };
 
@@ -171,12 +176,13 @@ struct trace_call {
 	__u64 start_ns;
 	__u64 child_ns;
 	__u64 type; /* of the exception that was last seen in it; 0 = none */
-	__u32 func;
-	__u32 flags; /* EV_CALL_FLAGS; TRACE_CALL_* */
+	__u16 func;
+	__u16 caller; /* of the activation below it */
+	__u32 flags;  /* EV_CALL_FLAGS; TRACE_CALL_* */
 	__u32 kids;
 	__u32 below;
-	__u32 caller; /* func, if its frame is the one before */
-	__u32 pad;
+	__u32 extra; /* ns of its time that other hits than its begin and its end took, or those */
+	__u32 extra_below; /* took longer for than emulated ones do; and the same of all it called */
 };
 _Static_assert(sizeof(struct trace_call) == 64, "one line of the cache");
 
@@ -231,7 +237,9 @@ struct trace_thread {
 	__u64 last_ns;
 	__u64 last_ends; /* `ends` then */
 	__u32 last_func;
-	__u32 last_kind;    /* in trace_sums.kinds */
+	__u32 last_kind; /* in trace_sums.kinds */
+	__u32 extra;     /* of this hit's place */
+	__u32 pad_extra;
 	__u64 now_ns;       /* of this hit */
 	__u64 begins, ends; /* hits */
 	struct trace_recent recent[TRACE_RECENT];

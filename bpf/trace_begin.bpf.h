@@ -246,6 +246,8 @@ static __always_inline int begin(struct hit *h, __u64 frame, __u64 previous, __u
 	call->func = number;
 	call->kids = 0;
 	call->below = 0;
+	call->extra = thread->extra;
+	call->extra_below = 0;
 	call->flags = flags;
 	call->caller = top ? top->func : 0;
 	call->start_ns = bpf_ktime_get_ns();
@@ -278,6 +280,7 @@ static __always_inline __u64 begin_frame(struct pt_regs *ctx, struct hit *h)
 	struct trace_hint *hint = hint_of(ctx, h->proc);
 	__u64 frame = 0, current;
 
+	h->thread->extra = hint ? hint->extra : 0;
 	if (hint && hint->seen >= TRACE_HINT_SEEN) {
 		frame = reg_get(ctx, hint->reg);
 		if (!frame_read(h->thread, cfg, frame) && hint_fits(h, hint))

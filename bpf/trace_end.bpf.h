@@ -169,6 +169,7 @@ static __noinline __u64 end_frame(struct pt_regs *ctx, struct hit *h)
 	struct trace_hint *hint = hint_of(ctx, h->proc);
 	__u64 frame = 0, current, up;
 
+	h->thread->extra = hint ? hint->extra : 0;
 	if (hint && hint->seen >= TRACE_HINT_SEEN) {
 		frame = reg_get(ctx, hint->reg);
 		if (top && top->frame == frame)

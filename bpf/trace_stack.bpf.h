@@ -249,6 +249,11 @@ static __always_inline void func_add(const struct trace_call *call, __u32 ended,
 		__sync_fetch_and_add(&func->kids, call->kids);
 		__sync_fetch_and_add(&func->below, call->below);
 	}
+	if (call->extra || call->extra_below) {
+		__sync_fetch_and_add(&func->extra_self, call->extra);
+		if (!(call->flags & TRACE_CALL_INNER))
+			__sync_fetch_and_add(&func->extra_total, call->extra + call->extra_below);
+	}
 	if (call->flags & TRACE_CALL_INNER) {
 		__sync_fetch_and_add(&func->inner, 1);
 		__sync_fetch_and_add(&func->inner_ns, total);
@@ -289,6 +294,8 @@ static __always_inline void call_end(struct trace_thread *thread, __u32 image,
 	caller->child_ns += total;
 	caller->kids++;
 	caller->below += call->below + 1;
+	caller->extra += thread->extra;
+	caller->extra_below += call->extra + call->extra_below;
 }
 
 struct unwind {

@@ -10,11 +10,15 @@ from trace_valid import Timeline, Trace
 from tracing import lines_of, tracer, worker  # noqa: F401 (fixtures)
 
 WITHIN = .05
+# A hit is calibrated while nothing else is done; between calls of 20 us it finds the caches cold, and so much
+# of it is left in the caller, for each call that it makes and each exception (docs/tracing.md)
+COLD_NS = 800
+HITS = {"mixed": 10, "above": 23, "consumer": 11, "catches": 2, "fails": 1, "nest": 10}
 
 
 def off(name, what, got, want):
     """Nothing, or a sentence."""
-    return [] if abs(got / want - 1) <= WITHIN else [
+    return [] if abs(got - want) <= WITHIN * want + COLD_NS * HITS.get(name, 0) else [
         f"{name}: {what}: {got / 1000:.2f} us, and it is {want / 1000:.2f} ({got / want - 1:+.1%})"]
 
 

@@ -424,6 +424,10 @@ int tracing_start(struct tracing *t)
 		return code;
 	outputs_take(t);
 	governor_begin(t);
+	if (t->has_cost) {
+		options.emulated_ns = t->cost.emulated_ns;
+		options.stepped_ns = t->cost.stepped_ns;
+	}
 	t->procs = calloc(TRACE_PIDS_MAX, sizeof(*t->procs));
 	t->threads = tracing_threads_new();
 	t->tracer = tracer__new(&options);

@@ -100,6 +100,8 @@ static int sum_take(void *ctx, const struct call_func *func, const struct trace_
 	row->max_ns = sum->max_ns > row->max_ns ? sum->max_ns : row->max_ns;
 	row->primitive += sum->primitive;
 	row->kids += sum->kids;
+	row->extra_self += sum->extra_self;
+	row->extra_total += sum->extra_total;
 	row->below += sum->below;
 	return 0;
 }
@@ -198,13 +200,14 @@ static void compensate(struct filling *f)
 	for (i = 0; i < f->table->row_cnt; i++) {
 		struct call_row *row = f->table->rows[i];
 
-		self = less(row->self_ns,
-			    row->kids * less(hits, a->inside_ns) + row->calls * a->inside_ns);
+		self = less(row->self_ns, row->kids * less(hits, a->inside_ns) +
+						  row->calls * a->inside_ns + row->extra_self);
 		for (k = 0; k < row->caller_cnt; k++)
 			row->callers[k].self_ns *= row->self_ns ? (double)self / row->self_ns : 0;
 		row->self_ns = self;
 		row->total_ns =
-			less(row->total_ns, row->below * hits + row->primitive * a->inside_ns);
+			less(row->total_ns,
+			     row->below * hits + row->primitive * a->inside_ns + row->extra_total);
 		/* what is taken off is a mean: never more of the whole than of its part */
 		if (row->total_ns < row->self_ns)
 			row->total_ns = row->self_ns;

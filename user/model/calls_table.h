@@ -7,7 +7,7 @@
  * with what a begin's and an end's hit cost here, and what of the two falls between a call's two times:
  *
  *	total -= below * (begin + end) + primitive * inside
- *	self  -= kids * (begin + end - inside) + calls * inside
+ *	self  -= kids * (begin + end - inside) + calls * inside + extra
  *
  * never below 0, where `below` is all calls within those in total, and kids those it made itself. A caller's
  * share of a self time is taken off in proportion. Percentiles and the longest call are as measured.
@@ -38,8 +38,9 @@ struct call_row {
 	uint64_t primitive; /* of calls: not within another one of the same function */
 	uint64_t self_ns, total_ns, max_ns;
 	uint64_t kids, below;
-	uint64_t hist[TRACE_HIST];   /* bucket.h */
-	struct call_caller *callers; /* most calls first */
+	uint64_t extra_self, extra_total; /* struct trace_func */
+	uint64_t hist[TRACE_HIST];        /* bucket.h */
+	struct call_caller *callers;      /* most calls first */
 	uint32_t caller_cnt;
 };
 

@@ -255,6 +255,17 @@ static const struct bpf_program *program_of(const struct tracer *t, const struct
 	}
 }
 
+/* What is to be taken off for a hit here besides what is for each begin and end. */
+static uint32_t extra_ns(const struct tracer *t, const struct site *site)
+{
+	bool stepped = site->insn.probe == INSN_STEPPED;
+	uint32_t cost = stepped ? t->options.stepped_ns : t->options.emulated_ns;
+
+	if (site->kind == SITE_RAISE)
+		return cost;
+	return stepped && cost ? cost - t->options.emulated_ns : 0;
+}
+
 static int points_of(const struct tracer *t, const struct sites *sites,
 		     struct uprobe_point points[SITES_MAX])
 {
@@ -282,13 +293,15 @@ int tracer__attach(struct tracer *t, uint32_t index, int file, const struct site
 	struct traced *traced = &t->procs[index];
 	struct sites_state state;
 	char path[32];
-	int cnt, code;
+	int i, cnt, code;
 
 	code = sites_verify(traced->pid, sites, &state, err);
 	if (code)
 		return code;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
 	cnt = points_of(t, sites, points);
+	for (i = 0; i < sites->cnt; i++)
+		t->proc_map[index].hints[i].extra = extra_ns(t, &sites->list[i]);
 	code = uprobes_attach(&traced->uprobes, traced->pid, path, points, cnt, err);
 	/* all at once, whatever the attaching took: no end without its begin */
 	if (!code)

@@ -30,6 +30,7 @@ struct tracer_options {
 	uint32_t depth;      /* tell none that is deeper; 0 = all */
 	uint64_t min_ns;     /* nor any that is shorter */
 	uint32_t ring_bytes; /* power of two, at least 4096 */
+	uint32_t emulated_ns, stepped_ns; /* what a breakpoint costs here; 0: not known */
 };
 
 struct tracer *tracer__new(const struct tracer_options *options); /* NULL: out of memory */

@@ -137,7 +137,9 @@ static struct trace_func sums_of(const struct trace_sums *s)
 				.total_ns = s->all_ns - s->inner_ns,
 				.max_ns = s->max_ns,
 				.kids = s->kids,
-				.below = s->below - s->inner_below };
+				.below = s->below - s->inner_below,
+				.extra_self = s->extra_self,
+				.extra_total = s->extra_total };
 	uint64_t all = 0;
 	int began, ended;
 
