@@ -11,11 +11,15 @@ import pathlib
 import re
 import select
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
 
 import pytest
+
+# Who starts the tests in the background has had SIGINT ignored, and what they start would ignore it too
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 TARGETS = pathlib.Path(__file__).resolve().parent / "targets"
