@@ -344,12 +344,17 @@ def options():
                         " recurses (busy: the best case, the walk sums its code object once)")
     parser.add_argument("--only", default=",".join(SECTIONS), metavar="SECTION,...",
                         help="of " + ", ".join(SECTIONS))
+    parser.add_argument("--python", default="", metavar="NAME,...",
+                        help="sections trace-floor and trace: of these interpreters (3.11.7, sid-3.14, ...) only")
     parser.add_argument("parts", nargs="*", metavar="SECTION", help="the same as --only")
     args = parser.parse_args()
     args.only = args.parts or args.only.split(",")
     for name in args.only:
         if name not in SECTIONS:
             parser.error(f"there is no section {name}")
+    floor.ONLY = set(filter(None, args.python.split(",")))
+    for name in floor.ONLY - floor.interpreters().keys():
+        parser.error(f"there is no {name}")
     return args
 
 

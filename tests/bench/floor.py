@@ -16,10 +16,12 @@ FLOOR = rig.OUT / "tests/bench/floor"
 CALLS = rig.ROOT / "tests/bench/calls.py"
 WINDOW_NS = 40_000_000  # of the target's CPU time, with probes and without
 WINDOWS = 5  # in a row, between attaching and detaching
+ONLY = set()  # names of interpreters; none: all
 
 
 def interpreters():
-    return {name: python for name, python in (PYTHONS | GOT).items() if python.exists()}
+    return {name: python for name, python in (PYTHONS | GOT).items()
+            if python.exists() and (not ONLY or name in ONLY)}
 
 
 def wanted(sites, usdt, minor):

@@ -365,15 +365,17 @@ static const struct feature features[FEAT_MAX] = {
 	},
 	[FEAT_UPROBE] = {
 		.name = "uprobes",
-		.why = "will trace single calls; record does not need them",
-		.need = FEATURE_UNUSED,
+		.why = "trace sees calls by them; without them trace does not work, all else does",
+		.need = FEATURE_OPTIONAL,
+		.hint = "a kernel with CONFIG_UPROBES and CONFIG_PERF_EVENTS",
 		.probe = probe_uprobe_pmu,
 	},
 	[FEAT_UPROBE_MULTI] = {
 		.name = "uprobe_multi links",
 		.why = "put all probes into a process at once; without it one by one, and each "
 		       "takes long to go",
-		.need = FEATURE_UNUSED,
+		.need = FEATURE_OPTIONAL,
+		.hint = "Linux 6.10 or later",
 		.probe = probe_uprobe_multi,
 	},
 	[FEAT_TRACEFS] = {
