@@ -22,7 +22,7 @@ from pathlib import Path
 
 import cost
 import floor
-import tracing
+import traced
 import rig
 import scale
 import switches
@@ -304,7 +304,7 @@ def section_trace(report, size):
                  f" {size['trace']} blocks off, floor, each mode, floor, off")
     for name, python in floor.interpreters().items():
         say(name)
-        found = tracing.measure(python, size["trace"])
+        found = traced.measure(python, size["trace"])
         report.row(f"{name}_floor", f"{name}: an empty program", found.pop("floor"), "ns", 0)
         for mode, (cost, ratio, lost) in found.items():
             report.row(f"{name}_{mode}", f"  {mode}" + (f" (lost some in {lost} blocks)" if lost else ""), cost, "ns", 0)
@@ -313,8 +313,8 @@ def section_trace(report, size):
                 report.target(f"{name} {mode}: at most {TRACE_TARGETS[mode]} times the floor",
                               ratio[0] <= TRACE_TARGETS[mode], f"{ratio[0]:.3f} [{ratio[1]:.3f} .. {ratio[2]:.3f}]")
     name, python = next(iter(floor.interpreters().items()))
-    report.row("after", f"{name}: a call once the trace has ended, more", tracing.after(python, size["trace"]), "ns", 1)
-    found = tracing.throughput(python, size["trace_seconds"])
+    report.row("after", f"{name}: a call once the trace has ended, more", traced.after(python, size["trace"]), "ns", 1)
+    found = traced.throughput(python, size["trace_seconds"])
     print(f"  timeline of {found['calls']:,} calls in {found['seconds']:.1f} s,"
           f" {found['calls'] / max(found['seconds'], 1e-9):,.0f} a second: {found['lost']} lost,"
           f" {found['cpu'] / max(1, found['calls']) * 1e6:.2f} s of CPU time of uncoil's a million", flush=True)

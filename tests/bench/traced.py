@@ -97,7 +97,7 @@ def throughput(python, seconds):
     """A timeline of a process that does nothing but call, for so long: calls, calls/s, lost, own CPU s per million."""
     with tempfile.TemporaryDirectory(prefix="uncoil-bench-", dir="/dev/shm") as name, Caller(python) as caller:
         out = pathlib.Path(name) / "out.jsonl"
-        caller.popen.stdin.write(f"{int(seconds * 400000)}\n")
+        caller.popen.stdin.write(f"{int(seconds * 25000000)}\n")
         caller.popen.stdin.flush()
         command = [rig.UNCOIL, "trace", "-p", caller.pid, "--max-overhead", "0", "-d", seconds, "-f", "raw", "-o", out]
         with rig.Process(command, rig.TOOL_CPU, stderr=subprocess.DEVNULL) as tracer:
