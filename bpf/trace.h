@@ -54,6 +54,8 @@ struct trace_cfg {
 	__u32 code_read;
 	__u32 code_flags;
 	__u32 code_firsttraceable; /* 3.11+: index of a function's first RESUME */
+	__u32 code_firstlineno;
+	__u32 code_version; /* 3.12+; 0 = none, the name's hash stands in */
 	__u32 code_filename;
 	__u32 code_name;
 	__u32 code_qualname;
@@ -61,6 +63,7 @@ struct trace_cfg {
 	__u32 code_start;
 	__u32 code_tlbc;
 	__u32 str_length;
+	__u32 str_hash;
 	__u32 str_state;
 	__u32 str_kind_shift;
 	__u32 str_data_max;
@@ -94,6 +97,8 @@ struct trace_proc {
 	__u32 on;    /* all its probes are in: hits count, while this is `execs` */
 	__u32 execs; /* so far, from 1: what is known of it is of that program; kernel side */
 	__u32 epoch; /* raised whenever a code object is freed */
+	__u32 window; /* raised whenever the probes are put in: before, code objects were freed unheard */
+	__u32 pad_window;
 	struct trace_cfg cfg;
 	struct trace_hint hints[TRACE_SITES_MAX];
 };
@@ -123,6 +128,9 @@ struct trace_sums {
 	__u32 told;  /* EV_CODE was sent */
 	__u32 first; /* of a generator: where its first RESUME is, in bytes (lasti) */
 	__u32 pad;
+	__u64 identity; /* sum over what makes the code object this one */
+	__u32 window;   /* in which that was looked at */
+	__u32 pad2;
 	__u64 kinds[EV_BEGAN_MAX * EV_ENDED_MAX]; /* [began * EV_ENDED_MAX + ended]: activations */
 	__u64 all_ns;                             /* of all but those that began before */
 	__u64 child_ns;                           /* of that, in what they called */

@@ -167,14 +167,17 @@ static __always_inline __u32 func_get(const struct hit *h, __u64 frame)
 		&h->thread->recent[(code >> 5 ^ code >> 11) & (TRACE_RECENT - 1)];
 	struct func_key key = { .code = code, .image = h->proc->image };
 	__u32 epoch = *(volatile __u32 *)&h->proc->epoch, number, *found;
+	struct trace_sums *func;
 	__u64 globals = 0;
 
 	if (recent->code == code && recent->epoch == epoch)
 		return recent->func;
 	found = bpf_map_lookup_elem(&func_of, &key);
-	if (found) {
-		number = *found;
-	} else {
+	number = found ? *found : 0;
+	func = func_at(number);
+	if (func && func->window != h->proc->window && !func_same(h->proc, number))
+		number = 0;
+	if (!number) {
 		user_u64(&globals, frame + cfg->frame_globals);
 		number = func_new(h->thread, h->proc, code, globals);
 	}

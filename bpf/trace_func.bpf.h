@@ -3,11 +3,13 @@
  * The table of functions. A function is a code object: at its first begin it gets a number, and its names
  * are copied and sent, since it may be gone before anybody could ask. That number is good until the
  * code object is freed, which a probe at its destructor tells (on_dealloc): so no begin needs to look
- * whether an address still means the same function.
+ * whether an address still means the same function. While the probes are out nobody hears of it: after a
+ * pause the first begin of each function looks.
  */
 #ifndef UNCOIL_TRACE_FUNC_BPF_H
 #define UNCOIL_TRACE_FUNC_BPF_H
 
+#include "check.h"
 #include "loop.bpf.h"
 #include "trace_maps.bpf.h"
 
@@ -116,6 +118,43 @@ static __always_inline __u32 kind_of(__u32 flags)
 	return flags & (CO_GENERATOR | CO_ITERABLE_COROUTINE) ? EV_FUNC_GENERATOR : EV_FUNC_PLAIN;
 }
 
+/* What makes a code object this one, as in walk.bpf.h. */
+static __always_inline __u64 identity_of(const struct trace_cfg *cfg, __u64 code)
+{
+	__u64 sum = CHECK_SEED, name = code_member(code, cfg->code_name), unlike = 0;
+	__u32 line = 0;
+
+	sum = check_mix(sum, name);
+	sum = check_mix(sum, code_member(code, cfg->code_qualname));
+	sum = check_mix(sum, code_member(code, cfg->code_filename));
+	sum = check_mix(sum, code_member(code, cfg->code_linetable));
+	bpf_probe_read_user(&line, sizeof(line), (void *)(code + cfg->code_firstlineno));
+	if (cfg->code_version)
+		bpf_probe_read_user(&unlike, sizeof(__u32), (void *)(code + cfg->code_version));
+	else
+		user_u64(&unlike, name + cfg->str_hash);
+	return check_mix(check_mix(sum, line), unlike);
+}
+
+/* Is the code object at this function's address the same as before the pause? If not, the address has no number
+ * any more. */
+SHARED int func_same(const struct trace_proc *proc, __u32 number)
+{
+	struct trace_sums *func = func_at(number);
+	struct func_key key = {};
+
+	if (!proc || !func)
+		return 0;
+	if (func->identity == identity_of(&proc->cfg, func->code)) {
+		func->window = proc->window;
+		return 1;
+	}
+	key.code = func->code;
+	key.image = func->image;
+	bpf_map_delete_elem(&func_of, &key);
+	return 0;
+}
+
 /* The number of a code object that has none yet; 0: it is none, or there is no room (counted). `globals`:
  * of the frame that runs it. */
 SHARED __u32 func_new(struct trace_thread *thread, const struct trace_proc *proc, __u64 code,
@@ -151,9 +190,13 @@ SHARED __u32 func_new(struct trace_thread *thread, const struct trace_proc *proc
 	func->image = proc->image;
 	func->kind = kind_of(flags);
 	func->first = 2 * first;
+	func->told = 0;
+	func->window = proc->window;
+	func->identity = identity_of(cfg, code);
 	func->state = TRACE_FUNC_NEW;
 	if (bpf_map_update_elem(&func_of, &key, &number, BPF_NOEXIST)) {
 		/* another thread was quicker, or it is full */
+		func->image = 0;
 		bpf_map_push_elem(&free_funcs, &number, BPF_ANY);
 		other = bpf_map_lookup_elem(&func_of, &key);
 		if (!other)
@@ -172,6 +215,7 @@ SHARED __u32 func_new(struct trace_thread *thread, const struct trace_proc *proc
 	} else {
 		/* without its name nothing can be said of it: it gets a number when there is room */
 		bpf_map_delete_elem(&func_of, &key);
+		func->image = 0;
 		bpf_map_push_elem(&free_funcs, &number, BPF_ANY);
 		count(TRACE_STAT_DROP_FUNCS);
 		return 0;

@@ -274,3 +274,17 @@ def test_windows(folder):
     share = float(re.search(r"^traced: ([\d.]+) % of the time$", result.err, re.M)[1])
     assert share == pytest.approx(100 * end["traced_ns"] / end["duration_ns"], abs=.1)
     assert re.search(r"^overhead: slowed down by about [\d.]+ % \(estimated\)", result.err, re.M)
+
+
+def test_code_freed_in_a_pause(start, folder):
+    """Nobody hears of a code object that is freed while the probes are out, and another one has its address when they
+    are in again."""
+    process = start(SYSTEM, TARGETS / "remade.py", "16", stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"ready\n"
+    result = uncoil("trace", "-p", str(process.pid), "-d", "14", "--max-overhead", "40", "--stats", "-f", "json", "-o",
+                    folder / "x.json")
+    assert result.code == 0, result.err
+    trace = json.loads((folder / "x.json").read_text())
+    calls = {f["name"]: f["calls"] for f in trace["functions"] if f["name"].startswith("made_")}
+    assert trace["trace"]["overhead"]["windows"] > 1 and len(calls) > 10, trace["trace"]
+    assert {name: n for name, n in calls.items() if n > 2000} == {}

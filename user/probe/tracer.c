@@ -300,6 +300,9 @@ int tracer__attach(struct tracer *t, uint32_t index, int file, const struct site
 		return code;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
 	cnt = points_of(t, sites, points);
+	/* what was freed since the probes were out was not heard of */
+	t->proc_map[index].window++;
+	t->proc_map[index].epoch++;
 	for (i = 0; i < sites->cnt; i++)
 		t->proc_map[index].hints[i].extra = extra_ns(t, &sites->list[i]);
 	code = uprobes_attach(&traced->uprobes, traced->pid, path, points, cnt, err);
