@@ -185,8 +185,10 @@ int on_raise(struct pt_regs *ctx)
 		return 0;
 	h.thread->now_ns = now;
 	cfg = &h.proc->cfg;
-	if (cfg->frame_object && user_u64(&frame, arg_1(ctx) + cfg->frame_object))
+	if (cfg->frame_object && user_u64(&frame, arg_1(ctx) + cfg->frame_object)) {
+		count(TRACE_STAT_DROP_READ);
 		return 0;
+	}
 	type = exception_type(cfg, tstate_get(h.thread, cfg));
 	top = stack_top(&h.thread->stack);
 	if (top && top->frame != frame)

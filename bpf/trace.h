@@ -245,7 +245,7 @@ struct trace_thread {
 	__u64 last_ns;
 	__u64 last_ends; /* `ends` then */
 	__u32 last_func;
-	__u32 last_kind; /* in trace_sums.kinds */
+	__u32 last_kind; /* in trace_sums.kinds; and TRACE_CALL_INNER */
 	__u32 extra;     /* of this hit's place */
 	__u32 pad_extra;
 	__u64 now_ns;       /* of this hit */
@@ -264,29 +264,30 @@ struct trace_parked_key {
 	__u32 pad;
 };
 
-#define TRACE_STATS(X)                                                              \
-	X(BEGINS, "begins seen")                                                    \
-	X(ENDS, "ends seen")                                                        \
-	X(TWICE, "begins hit twice, counted once")                                  \
-	X(UNBEGUN, "ends of frames that never began: the interpreter's own")        \
-	X(REFUSED, "calls that the recursion limit refused, not counted")           \
-	X(SLOW, "hits whose frame was looked up in the thread state")               \
-	X(HINT_WRONG, "hits where a register did not hold the frame")               \
-	X(BEFORE, "ends of calls that had begun before, it is not known which")     \
-	X(PARKED, "switches of greenlets")                                          \
-	X(SHORT, "calls shorter than asked for, filtered")                          \
-	X(TIMED, "hits whose program was timed")                                    \
-	X(TIMED_NS, "nanoseconds that those took")                                  \
-	X(DROP_CALLS, "calls lost: the ring buffer was full")                       \
-	X(DROP_RAISES, "exceptions lost: the ring buffer was full")                 \
-	X(DROP_FUNCS, "calls lost: the table of functions was full")                \
-	X(DROP_THREADS, "hits lost: the table of threads was full")                 \
-	X(DROP_CHUNKS, "calls lost: too many were open at once")                    \
-	X(DROP_TSTATE, "hits lost: the thread state was not found")                 \
-	X(DROP_READ, "hits lost: a frame could not be read")                        \
-	X(DROP_EDGES, "calls whose caller was lost: the table of callers was full") \
-	X(DROP_PARKED, "calls lost: too many greenlets were switched away")         \
-	X(DROP_LIVES, "forks and execs lost: the ring buffer was full")
+#define TRACE_STATS(X)                                                                     \
+	X(BEGINS, "begins seen")                                                           \
+	X(ENDS, "ends seen")                                                               \
+	X(TWICE, "begins hit twice, counted once")                                         \
+	X(UNBEGUN, "ends of frames that never began: the interpreter's own")               \
+	X(REFUSED, "calls that the recursion limit refused, not counted")                  \
+	X(SLOW, "hits whose frame was looked up in the thread state")                      \
+	X(HINT_WRONG, "hits where a register did not hold the frame")                      \
+	X(BEFORE, "ends of calls that had begun before, it is not known which")            \
+	X(PARKED, "switches of greenlets")                                                 \
+	X(SHORT, "calls shorter than asked for, filtered")                                 \
+	X(TIMED, "hits whose program was timed")                                           \
+	X(TIMED_NS, "nanoseconds that those took")                                         \
+	X(DROP_CALLS, "calls lost: the ring buffer was full")                              \
+	X(DROP_RAISES, "exceptions lost: the ring buffer was full")                        \
+	X(DROP_FUNCS, "calls lost: the table of functions was full")                       \
+	X(DROP_THREADS, "hits lost: the table of threads was full")                        \
+	X(DROP_CHUNKS, "calls lost: too many were open at once")                           \
+	X(DROP_TSTATE, "hits lost: the thread state was not found")                        \
+	X(DROP_READ, "hits lost: a frame could not be read")                               \
+	X(DROP_EDGES, "calls whose caller was lost: the table of callers was full")        \
+	X(DROP_PARKED, "greenlets whose calls were given up: too many were switched away") \
+	X(DROP_LIVES, "forks and execs lost: the ring buffer was full")                    \
+	X(DROP_NAMES, "names of threads lost: the ring buffer was full")
 
 enum trace_stat {
 #define X(name, text) TRACE_STAT_##name,

@@ -60,31 +60,23 @@ SHARED __u32 slot_new(void)
 	ev.thread_id = thread->thread_id;
 	BPF_CORE_READ_STR_INTO(&ev.comm, task, comm);
 	if (bpf_ringbuf_output(&trace_ring, &ev, sizeof(ev), BPF_RB_FORCE_WAKEUP))
-		count(TRACE_STAT_DROP_THREADS);
+		count(TRACE_STAT_DROP_NAMES);
 	return number;
 }
 
 static __always_inline bool hit_of(struct hit *h)
 {
-	__u32 index, number, *slot;
+	__u32 index, *slot;
 
-#ifndef PLAIN_LOOPS
 	slot = bpf_task_storage_get(&slots, bpf_get_current_task_btf(), 0,
 				    BPF_LOCAL_STORAGE_GET_F_CREATE);
-	if (!slot)
+	if (!slot) {
+		count(TRACE_STAT_DROP_THREADS);
 		return false;
+	}
 	if (!*slot)
 		*slot = slot_new();
-	number = *slot;
-#else
-	__u32 tid = bpf_get_current_pid_tgid();
-
-	slot = bpf_map_lookup_elem(&slots, &tid);
-	number = slot ? *slot : slot_new();
-	if (!slot && number)
-		bpf_map_update_elem(&slots, &tid, &number, BPF_ANY);
-#endif
-	index = number - 1;
+	index = *slot - 1;
 	h->thread = bpf_map_lookup_elem(&trace_threads, &index);
 	if (!h->thread || h->thread->left)
 		return false;

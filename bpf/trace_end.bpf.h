@@ -235,13 +235,14 @@ static __always_inline int end(struct hit *h, __u64 frame, __u64 tstate, __u32 e
 
 /* Before 3.11 a call that the recursion limit refuses enters the evaluation loop and leaves it, and has run
  * nothing: no call. It was summed up as one when it ended; the exception then arises in its caller, which
- * is on top now. */
+ * is on top now. A timeline has it as a call: that was told. */
 static __always_inline void refused_undo(struct trace_thread *thread, const struct trace_cfg *cfg,
 					 struct trace_call *caller, __u64 type)
 {
 	__u64 name[2] = {}, at = 0;
 	struct trace_sums *func = func_at(thread->last_func);
-	__u32 lasti = 0, bucket = trace_bucket(thread->last_ns), kind = thread->last_kind;
+	__u32 lasti = 0, bucket = trace_bucket(thread->last_ns),
+	      kind = thread->last_kind & ~TRACE_CALL_INNER;
 
 	if (cfg->flags & TRACE_INSTR_IS_PTR || !thread->last_frame || !func ||
 	    thread->last_ends != thread->begins + thread->ends ||
@@ -258,12 +259,13 @@ static __always_inline void refused_undo(struct trace_thread *thread, const stru
 	__sync_fetch_and_add(&func->all_ns, -thread->last_ns);
 	if (bucket < TRACE_HIST)
 		__sync_fetch_and_add(&func->hist[bucket], -1);
-	if (caller->func == thread->last_func) {
+	if (thread->last_kind & TRACE_CALL_INNER) {
 		__sync_fetch_and_add(&func->inner, -1);
 		__sync_fetch_and_add(&func->inner_ns, -thread->last_ns);
 	}
 	caller->kids--;
 	caller->below--;
+	caller->child_ns -= thread->last_ns;
 	thread->last_frame = 0;
 }
 

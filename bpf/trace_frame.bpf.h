@@ -195,11 +195,14 @@ SHARED __u64 frame_current(struct trace_thread *thread, const struct trace_cfg *
 		return 0;
 	count(TRACE_STAT_SLOW);
 	tstate = tstate_get(thread, cfg);
-	if (!tstate || user_u64(&frame, tstate + cfg->tstate_frame))
+	if (!tstate)
 		return 0;
-	if ((cfg->flags & TRACE_CFRAME) && frame &&
-	    user_u64(&frame, frame + cfg->cframe_current_frame))
+	if (user_u64(&frame, tstate + cfg->tstate_frame) ||
+	    ((cfg->flags & TRACE_CFRAME) && frame &&
+	     user_u64(&frame, frame + cfg->cframe_current_frame))) {
+		count(TRACE_STAT_DROP_READ);
 		return 0;
+	}
 	return frame;
 }
 

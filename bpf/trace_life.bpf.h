@@ -42,11 +42,7 @@ static __always_inline int thread_over(struct task_struct *task)
 
 	if (trace_choose)
 		bpf_map_delete_elem(&left_tids, &tid);
-#ifndef PLAIN_LOOPS
 	slot = bpf_task_storage_get(&slots, task, 0, 0);
-#else
-	slot = bpf_map_lookup_elem(&slots, &tid);
-#endif
 	if (!slot || !*slot)
 		return 0;
 	number = *slot;
@@ -65,9 +61,6 @@ static __always_inline int thread_over(struct task_struct *task)
 		bpf_map_push_elem(&free_chunks, &thread->spare, BPF_ANY);
 	thread->spare = 0;
 	thread->tid = 0;
-#ifdef PLAIN_LOOPS
-	bpf_map_delete_elem(&slots, &tid);
-#endif
 	bpf_map_push_elem(&free_slots, &number, BPF_ANY);
 	return 0;
 }

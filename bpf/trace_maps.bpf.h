@@ -52,23 +52,13 @@ struct {
 	__type(value, struct trace_proc);
 } trace_procs SEC(".maps");
 
-/* Which slot of trace_threads a thread has, from 1. Kernels before 5.12 have no storage of tasks for
- * these programs, and neither have they bpf_loop(): they get the object that is compiled for both. */
-#ifndef PLAIN_LOOPS
+/* Which slot of trace_threads a thread has, from 1. */
 struct {
 	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, int);
 	__type(value, __u32);
 } slots SEC(".maps");
-#else
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, TRACE_THREADS_MAX);
-	__type(key, __u32);
-	__type(value, __u32);
-} slots SEC(".maps");
-#endif
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -22,12 +22,7 @@
 #include "loop.bpf.h"
 #include "trace_maps.bpf.h"
 
-#ifndef PLAIN_LOOPS
-#define DEEP_MAX 65536 /* activations that are popped, or looked through, at once */
-#else
-#define DEEP_MAX 64 /* the verifier follows each */
-#endif
-#define NEAR_MAX      4 /* callers that are looked at first: shims of the C stack, not followed ones */
+#define DEEP_MAX      65536 /* activations that are popped, or looked through, at once */
 #define ANCESTORS_MAX 512
 #define DEAD_MAX      8 /* activations on top that an ancestor is compared with */
 
@@ -274,7 +269,7 @@ static __always_inline void call_end(struct trace_thread *thread, __u32 image,
 	thread->last_ns = total;
 	thread->last_ends = thread->begins + thread->ends;
 	thread->last_func = call->func;
-	thread->last_kind = began * EV_ENDED_MAX + ended;
+	thread->last_kind = (began * EV_ENDED_MAX + ended) | (call->flags & TRACE_CALL_INNER);
 	(*active_of(thread, call->func))--;
 	stack_pop(thread); /* what was on top can be read still: chunk_free() */
 	caller = stack_top(&thread->stack);
@@ -340,6 +335,23 @@ SHARED int stack_unwind(struct trace_thread *thread, __u32 image, __u32 left, __
 /* What an exception left, and no probe saw. */
 #define LEFT_LATE (EV_ENDED_RAISE | EV_CALL_LATE)
 
+/* A stack that was put aside under a frame which is another one's by now: nobody saw it end. */
+static __noinline int stack_give_up(struct trace_thread *thread, struct trace_parked_key *key,
+				    __u64 now)
+{
+	struct trace_stack *stale = bpf_map_lookup_elem(&parked, key), current = thread->stack;
+
+	if (!stale)
+		return 0;
+	thread->stack = *stale;
+	bpf_map_delete_elem(&parked, key);
+	if (thread->parked_cnt)
+		thread->parked_cnt--;
+	stack_unwind(thread, key->image, DEEP_MAX, EV_ENDED_UNSEEN, now);
+	thread->stack = current;
+	return 0;
+}
+
 /* Puts the current stack aside: another greenlet runs. */
 static __noinline int stack_park(struct trace_thread *thread, __u32 image)
 {
@@ -349,13 +361,16 @@ static __noinline int stack_park(struct trace_thread *thread, __u32 image)
 	if (!top)
 		return 0;
 	key.frame = top->frame;
+	stack_give_up(thread, &key, bpf_ktime_get_ns());
 	top->flags |= EV_CALL_PARKED;
 	thread->stack.parked_ns = bpf_ktime_get_ns();
 	count(TRACE_STAT_PARKED);
-	if (bpf_map_update_elem(&parked, &key, &thread->stack, BPF_ANY))
+	if (bpf_map_update_elem(&parked, &key, &thread->stack, BPF_NOEXIST)) {
 		count(TRACE_STAT_DROP_PARKED);
-	else
+		stack_unwind(thread, image, DEEP_MAX, EV_ENDED_UNSEEN, thread->stack.parked_ns);
+	} else {
 		thread->parked_cnt++;
+	}
 	__builtin_memset(&thread->stack, 0, sizeof(thread->stack));
 	return 0;
 }
