@@ -205,6 +205,7 @@ def test_interrupted(worker, tracer, folder, form):
     process = worker(SYSTEM, KIN, "worker")
     seen = tracer(process.pid, "-f", form, file=folder / "x")
     process.begin(20)
+    process.done(1)
     result = seen.end(signal.SIGINT)
     assert result.code == 0, result.err
     content = (folder / "x").read_bytes()
@@ -218,7 +219,7 @@ def test_interrupted(worker, tracer, folder, form):
     elif form == "raw":
         assert uncoil("replay", folder / "x", "--stats", "-o", "-").code == 0
     assert content
-    process.done(20)
+    process.done(19)
     process.finish()
 
 

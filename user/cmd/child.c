@@ -4,7 +4,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -140,4 +142,28 @@ pid_t child_end(struct child *c)
 	}
 	c->pid = 0;
 	return pid;
+}
+
+void child_tell(struct child *c, bool quiet)
+{
+	int status;
+
+	if (!child_ended(c, &status) || quiet)
+		return;
+	if (WIFEXITED(status) && WEXITSTATUS(status))
+		fprintf(stderr, "the command exited with status %d\n", WEXITSTATUS(status));
+	else if (WIFSIGNALED(status))
+		fprintf(stderr, "the command was ended by signal %d (%s)\n", WTERMSIG(status),
+			strsignal(WTERMSIG(status)));
+}
+
+void child_stop(struct child *c)
+{
+	pid_t pid = child_end(c);
+
+	if (pid)
+		fprintf(stderr,
+			"the command still runs (pid %d): it did not end on SIGTERM; "
+			"`kill -9 %d` ends it\n",
+			pid, pid);
 }

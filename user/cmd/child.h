@@ -33,4 +33,10 @@ bool child_ended(struct child *c, int *ret_status);
  * on: it is left alone. */
 pid_t child_end(struct child *c);
 
+/* Says on standard error how it ended, if that was by itself and not well. */
+void child_tell(struct child *c, bool quiet);
+
+/* child_end(), and says so if it runs on. Only once the files are written: it may take its time. */
+void child_stop(struct child *c);
+
 #endif

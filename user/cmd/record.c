@@ -7,7 +7,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -137,32 +136,6 @@ static int recording_run(struct recording *r)
 	return code;
 }
 
-/* A command's own end is told, whatever it was; what uncoil does to it is not. */
-static void child_tell(struct recording *r)
-{
-	int status;
-
-	if (!child_ended(&r->child, &status) || r->options.quiet)
-		return;
-	if (WIFEXITED(status) && WEXITSTATUS(status))
-		fprintf(stderr, "the command exited with status %d\n", WEXITSTATUS(status));
-	else if (WIFSIGNALED(status))
-		fprintf(stderr, "the command was ended by signal %d (%s)\n", WTERMSIG(status),
-			strsignal(WTERMSIG(status)));
-}
-
-/* Only once the files are written: it may take its time. */
-static void child_stop(struct recording *r)
-{
-	pid_t pid = child_end(&r->child);
-
-	if (pid)
-		fprintf(stderr,
-			"the command still runs (pid %d): it did not end on SIGTERM; "
-			"`kill -9 %d` ends it\n",
-			pid, pid);
-}
-
 static int recording_finish(struct recording *r)
 {
 	struct err why;
@@ -211,12 +184,12 @@ int cmd_record(int argc, char **argv)
 		progress(&r, true);
 	}
 	if (started)
-		child_tell(&r);
+		child_tell(&r.child, r.options.quiet);
 	if (!code)
 		code = recording_finish(&r);
 	else
 		code = r.failed ? EXIT_FAILED : fail(&r);
-	child_stop(&r);
+	child_stop(&r.child);
 	recording_free(&r);
 	return code;
 }

@@ -7,7 +7,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -82,30 +81,6 @@ static void begin_tell(const struct tracing *t)
 		tracing_tell(t);
 }
 
-static void child_tell(struct tracing *t)
-{
-	int status;
-
-	if (!child_ended(&t->child, &status) || t->options.quiet)
-		return;
-	if (WIFEXITED(status) && WEXITSTATUS(status))
-		fprintf(stderr, "the command exited with status %d\n", WEXITSTATUS(status));
-	else if (WIFSIGNALED(status))
-		fprintf(stderr, "the command was ended by signal %d (%s)\n", WTERMSIG(status),
-			strsignal(WTERMSIG(status)));
-}
-
-static void child_stop(struct tracing *t)
-{
-	pid_t pid = child_end(&t->child);
-
-	if (pid)
-		fprintf(stderr,
-			"the command still runs (pid %d): it did not end on SIGTERM; "
-			"`kill -9 %d` ends it\n",
-			pid, pid);
-}
-
 int cmd_trace(int argc, char **argv)
 {
 	struct tracing t = {};
@@ -127,7 +102,7 @@ int cmd_trace(int argc, char **argv)
 	if (!code) {
 		progress(&t, true);
 		code = tracing_stop(&t);
-		child_tell(&t);
+		child_tell(&t.child, t.options.quiet);
 	}
 	if (!code) {
 		code = trace_out_tell(t.out);
@@ -136,7 +111,7 @@ int cmd_trace(int argc, char **argv)
 	} else {
 		code = cmd_fail("trace", &t.err);
 	}
-	child_stop(&t);
+	child_stop(&t.child);
 	tracing_free(&t);
 	return code;
 }

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <zlib.h>
 
 #include "base/err.h"
@@ -62,6 +63,18 @@ static int libbpf_says(enum libbpf_print_level level, const char *format, va_lis
 	programs_refusal(text, refusal, sizeof(refusal));
 	free(text);
 	return 0;
+}
+
+/* Locked memory is charged to a limit before Linux 5.11, and each timer and link is a file descriptor. */
+void programs_limits(void)
+{
+	struct rlimit files, locked = { RLIM_INFINITY, RLIM_INFINITY };
+
+	setrlimit(RLIMIT_MEMLOCK, &locked);
+	if (!getrlimit(RLIMIT_NOFILE, &files)) {
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
 }
 
 void programs_listen(void)

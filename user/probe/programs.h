@@ -19,6 +19,9 @@ int programs_load(struct uncoil_bpf *skel, struct err *err);
  * access", of what libbpf prints when a program is refused; "" if it is something else. */
 void programs_refusal(const char *printed, char *ret_text, size_t size);
 
+/* Raises uncoil's own limits of locked memory and open files, before anything is loaded. */
+void programs_limits(void);
+
 /* For other objects: from here on what libbpf has to say is kept, not printed; and why one was refused with
  * `code`, which is returned, or what is missing. */
 void programs_listen(void);

@@ -11,7 +11,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/random.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -22,6 +21,7 @@
 #include "os/syscall.h"
 #include "os/task.h"
 #include "probe/cost.h"
+#include "probe/drain.h"
 #include "probe/programs.h"
 #include "probe/rest.h"
 #include "uncoil.skel.h"
@@ -30,9 +30,6 @@
 #define READS_MAX       8    /* of a thread's entry, until two are the same */
 #define TIMED_HZ        1000 /* up to here each tick is timed: it costs nothing that could be seen */
 #define TICKS_PER_TIMED 16   /* above that, one in so many */
-/* A tick sends a stack and then its code objects, and is over by then. Without these the process would be
- * asked for them, which runs on, and may have freed them. */
-#define TICK_NS         2000000
 #define SCANS_MAX       16 /* of a process's threads: more are born at each look only in a thread storm */
 
 struct timer {
@@ -44,7 +41,7 @@ struct timer {
 struct sampler {
 	struct sampler_options options;
 	struct uncoil_bpf *skel;
-	struct ring_buffer *ring;
+	struct drain drain;
 	struct timer *timers;
 	int timer_cnt, timer_cap;
 	uint64_t ticks_expected, cpu_ns; /* by the timers, as of the end */
@@ -52,11 +49,6 @@ struct sampler {
 	uint32_t serials_used;
 	uint32_t cfg_cnt; /* that were written */
 	int cpu_cnt;
-	/* the current sampler__consume()'s */
-	int (*fn)(void *ctx, void *data, size_t len);
-	void *ctx;
-	uint64_t begin_ns, end_at_ns;
-	bool more;
 };
 
 struct sampler *sampler__new(const struct sampler_options *options)
@@ -68,39 +60,12 @@ struct sampler *sampler__new(const struct sampler_options *options)
 	return s;
 }
 
-/* Locked memory is charged to a limit before Linux 5.11, and each timer is a file descriptor. */
-static void limits_raise(void)
-{
-	struct rlimit files, locked = { RLIM_INFINITY, RLIM_INFINITY };
-
-	setrlimit(RLIMIT_MEMLOCK, &locked);
-	if (!getrlimit(RLIMIT_NOFILE, &files)) {
-		files.rlim_cur = files.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &files);
-	}
-}
-
 static uint64_t now_ns(void)
 {
 	struct timespec ts;
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
-}
-
-/* libbpf goes on until the ring is empty, which it never is while events come faster than they are
- * taken. A negative return is its only end before; this event counts as taken even so (libbpf 1.1 to
- * 1.5, ringbuf_process_ring). */
-static int on_event(void *ctx, void *data, size_t len)
-{
-	const struct ev_hdr *hdr = data;
-	struct sampler *s = ctx;
-	int err = s->fn ? s->fn(s->ctx, data, len) : 0;
-
-	if (err < 0)
-		return err;
-	s->more = hdr->ts_ns > s->begin_ns + TICK_NS || now_ns() > s->end_at_ns;
-	return s->more ? -ECANCELED : 0;
 }
 
 static uint32_t serial_cpu_bits(int cpus)
@@ -135,7 +100,7 @@ int sampler__load(struct sampler *s, struct err *err)
 	uint64_t seed = 0;
 	int code, nr;
 
-	limits_raise();
+	programs_limits();
 	s->skel = programs_open(!feature_has(FEAT_LOOP));
 	if (!s->skel)
 		return err_set(err, -errno, "cannot open the BPF programs: %s", err_str(errno));
@@ -170,9 +135,9 @@ int sampler__load(struct sampler *s, struct err *err)
 	code = uncoil_bpf__attach(s->skel);
 	if (code)
 		return err_set(err, code, "cannot watch forks and execs: %s", err_str(code));
-	s->ring = ring_buffer__new(bpf_map__fd(s->skel->maps.ring), on_event, s, NULL);
-	if (!s->ring)
-		return err_set(err, -errno, "cannot map the ring buffer: %s", err_str(errno));
+	code = drain_open(&s->drain, bpf_map__fd(s->skel->maps.ring));
+	if (code)
+		return err_set(err, code, "cannot map the ring buffer: %s", err_str(code));
 	return 0;
 }
 
@@ -379,26 +344,13 @@ void sampler__ticks(const struct sampler *s, uint64_t *ret_expected, uint64_t *r
 
 int sampler__fd(const struct sampler *s)
 {
-	return ring_buffer__epoll_fd(s->ring);
+	return drain_fd(&s->drain);
 }
 
 int sampler__consume(struct sampler *s, uint64_t patience_ns,
 		     int (*fn)(void *ctx, void *data, size_t len), void *ctx)
 {
-	int err;
-
-	s->fn = fn;
-	s->ctx = ctx;
-	s->begin_ns = now_ns();
-	s->end_at_ns = patience_ns ? s->begin_ns + patience_ns : UINT64_MAX;
-	s->more = false;
-	/* takes back the wake-up, if there was one; most events come without: look in any case */
-	err = ring_buffer__poll(s->ring, 0);
-	if (err >= 0 || err == -EINTR)
-		err = ring_buffer__consume(s->ring);
-	if (s->more)
-		return 1;
-	return err < 0 ? err : 0;
+	return drain_consume(&s->drain, patience_ns, fn, ctx);
 }
 
 /* Programs that saw the old value of counts_active may still hold one of its entries: counted into after it was
@@ -594,7 +546,7 @@ void sampler__free(struct sampler *s)
 	for (i = 0; i < s->timer_cnt; i++)
 		bpf_link__destroy(s->timers[i].link); /* closes the perf event too */
 	free(s->timers);
-	ring_buffer__free(s->ring);
+	drain_close(&s->drain);
 	uncoil_bpf__destroy(s->skel);
 	free(s);
 }

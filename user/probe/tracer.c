@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -18,9 +16,6 @@
 #include "probe/tracer_impl.h"
 #include "python/trace_layout.h"
 
-/* What is sent at one moment is over by then (probe/sampler.c). */
-#define TICK_NS 2000000
-
 struct tracer *tracer__new(const struct tracer_options *options)
 {
 	struct tracer *t = calloc(1, sizeof(*t));
@@ -28,26 +23,6 @@ struct tracer *tracer__new(const struct tracer_options *options)
 	if (t)
 		t->options = *options;
 	return t;
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
-}
-
-static int on_event(void *ctx, void *data, size_t len)
-{
-	const struct ev_hdr *hdr = data;
-	struct tracer *t = ctx;
-	int err = t->fn ? t->fn(t->ctx, data, len) : 0;
-
-	if (err < 0)
-		return err;
-	t->more = hdr->ts_ns > t->begin_ns + TICK_NS || now_ns() > t->end_at_ns;
-	return t->more ? -ECANCELED : 0;
 }
 
 static size_t map_bytes(const struct bpf_map *map)
@@ -106,23 +81,12 @@ static int maps_prepare(struct tracer *t)
 	return err;
 }
 
-static void limits_raise(void)
-{
-	struct rlimit files, locked = { RLIM_INFINITY, RLIM_INFINITY };
-
-	setrlimit(RLIMIT_MEMLOCK, &locked);
-	if (!getrlimit(RLIMIT_NOFILE, &files)) {
-		files.rlim_cur = files.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &files);
-	}
-}
-
 int tracer__load(struct tracer *t, struct err *err)
 {
 	struct bpf_program *prog;
 	int code;
 
-	limits_raise();
+	programs_limits();
 	if (!feature_has(FEAT_LOOP))
 		return err_set(err, -ENOTSUP,
 			       "this kernel has no bpf_loop() (Linux 5.17): uncoil trace needs it");
@@ -154,9 +118,9 @@ int tracer__load(struct tracer *t, struct err *err)
 	code = trace_bpf__attach(t->skel);
 	if (code)
 		return err_set(err, code, "cannot watch threads end: %s", err_str(code));
-	t->ring = ring_buffer__new(bpf_map__fd(t->skel->maps.trace_ring), on_event, t, NULL);
-	if (!t->ring)
-		return err_set(err, -errno, "cannot map the ring buffer: %s", err_str(errno));
+	code = drain_open(&t->drain, bpf_map__fd(t->skel->maps.trace_ring));
+	if (code)
+		return err_set(err, code, "cannot map the ring buffer: %s", err_str(code));
 	return 0;
 }
 
@@ -329,34 +293,15 @@ void tracer__detach(struct tracer *t, uint32_t index)
 	uprobes_detach(&t->procs[index].uprobes);
 }
 
-void tracer__times(const struct tracer *t, uint32_t index, uint64_t *ret_attach_ns,
-		   uint64_t *ret_detach_ns)
-{
-	*ret_attach_ns = t->procs[index].uprobes.attach_ns;
-	*ret_detach_ns = t->procs[index].uprobes.detach_ns;
-}
-
 int tracer__fd(const struct tracer *t)
 {
-	return ring_buffer__epoll_fd(t->ring);
+	return drain_fd(&t->drain);
 }
 
 int tracer__consume(struct tracer *t, uint64_t patience_ns,
 		    int (*fn)(void *ctx, void *data, size_t len), void *ctx)
 {
-	int err;
-
-	t->fn = fn;
-	t->ctx = ctx;
-	t->begin_ns = now_ns();
-	t->end_at_ns = patience_ns ? t->begin_ns + patience_ns : UINT64_MAX;
-	t->more = false;
-	err = ring_buffer__poll(t->ring, 0);
-	if (err >= 0 || err == -EINTR)
-		err = ring_buffer__consume(t->ring);
-	if (t->more)
-		return 1;
-	return err < 0 ? err : 0;
+	return drain_consume(&t->drain, patience_ns, fn, ctx);
 }
 
 void tracer__leave_tid(struct tracer *t, pid_t tid)
@@ -419,7 +364,7 @@ void tracer__free(struct tracer *t)
 		return;
 	for (i = 0; i < t->proc_cnt; i++)
 		tracer__detach(t, i);
-	ring_buffer__free(t->ring);
+	drain_close(&t->drain);
 	if (t->skel) {
 		unmap_array(t->proc_map, t->skel->maps.trace_procs);
 		unmap_array(t->threads, t->skel->maps.trace_threads);

@@ -65,10 +65,8 @@ int tracer__attach(struct tracer *t, uint32_t index, int file, const struct site
 int tracer__sweep(struct tracer *t, uint32_t index, int file, const struct sites *sites,
 		  struct err *err);
 
-/* Takes them out again. What the last attaching and detaching took: tracer__times(). */
+/* Takes them out again. */
 void tracer__detach(struct tracer *t, uint32_t index);
-void tracer__times(const struct tracer *t, uint32_t index, uint64_t *ret_attach_ns,
-		   uint64_t *ret_detach_ns);
 
 /* Gives each activation that is still open to fn, as the EV_CALL that it would have been if it ended at
  * `now_ns`, outermost last; and forgets it. Only while nothing is attached. 0, or what fn returned. */

@@ -3,11 +3,10 @@
 #ifndef UNCOIL_PROBE_TRACER_IMPL_H
 #define UNCOIL_PROBE_TRACER_IMPL_H
 
+#include "probe/drain.h"
 #include "probe/tracer.h"
 #include "probe/uprobes.h"
 #include "trace.skel.h"
-
-struct ring_buffer;
 
 /* One process. */
 struct traced {
@@ -21,7 +20,7 @@ struct traced {
 struct tracer {
 	struct tracer_options options;
 	struct trace_bpf *skel;
-	struct ring_buffer *ring;
+	struct drain drain;
 	bool multi;
 	struct traced procs[TRACE_PROCS_MAX];
 	uint32_t proc_cnt;
@@ -32,11 +31,6 @@ struct tracer {
 	struct trace_sums *funcs;
 	uint64_t *stats;
 	uint32_t chunk_cnt;
-	/* the current tracer__consume()'s */
-	int (*fn)(void *ctx, void *data, size_t len);
-	void *ctx;
-	uint64_t begin_ns, end_at_ns;
-	bool more;
 };
 
 /* Fills a queue of free numbers with `from` … `from` + cnt - 1, lowest on top. 0 or -errno. */
