@@ -8,6 +8,7 @@
 #ifndef UNCOIL_COUNT_BPF_H
 #define UNCOIL_COUNT_BPF_H
 
+#include "part.bpf.h"
 #include "walk.bpf.h"
 
 #define PF_EXITING 0x00000004
@@ -73,33 +74,6 @@ static __always_inline struct thread_seen *thread_get(struct task_struct *task, 
 		return NULL;
 	}
 	return thread;
-}
-
-/* Copies one part of a code object behind the others; returns its length, 0 if it can't be read. */
-static __always_inline __u32 part_copy(struct ev_code *ev, __u32 at, __u64 addr, __u64 len,
-				       const __u32 max)
-{
-	if (!addr || !len || at > EV_CODE_DATA_MAX - max)
-		return 0;
-	if (len > max)
-		len = max;
-	if (bpf_probe_read_user(ev->data + at, (__u32)len, (void *)addr))
-		return 0;
-	return (__u32)len;
-}
-
-/* Size of a compact str object, header included; its text's width is 1, 2 or 4 bytes. */
-static __always_inline __u64 str_size(const struct py_cfg *cfg, __u64 str)
-{
-	__u64 length = 0;
-	__u32 state = 0;
-
-	if (!str || user_u64(&length, str + cfg->str_length) ||
-	    bpf_probe_read_user(&state, sizeof(state), (void *)(str + cfg->str_state)))
-		return 0;
-	if (length > EV_CODE_FILENAME_MAX)
-		length = EV_CODE_FILENAME_MAX;
-	return cfg->str_data_max + length * ((state >> cfg->str_kind_shift) & 7);
 }
 
 /* Ships the code object of s->stack.frames[n]; 0 or a negative errno. */

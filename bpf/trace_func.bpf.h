@@ -11,6 +11,7 @@
 
 #include "check.h"
 #include "loop.bpf.h"
+#include "part.bpf.h"
 #include "trace_maps.bpf.h"
 
 /* co_flags, v3.8 to v3.15 Include/cpython/code.h */
@@ -18,32 +19,6 @@
 #define CO_COROUTINE          0x80
 #define CO_ITERABLE_COROUTINE 0x100
 #define CO_ASYNC_GENERATOR    0x200
-
-static __always_inline __u32 part_copy(struct ev_code *ev, __u32 at, __u64 addr, __u64 len,
-				       const __u32 max)
-{
-	if (!addr || !len || at > EV_CODE_DATA_MAX - max)
-		return 0;
-	if (len > max)
-		len = max;
-	if (bpf_probe_read_user(ev->data + at, (__u32)len, (void *)addr))
-		return 0;
-	return (__u32)len;
-}
-
-/* Size of a compact str object, header included; its text's width is 1, 2 or 4 bytes. */
-static __always_inline __u64 str_size(const struct trace_cfg *cfg, __u64 str)
-{
-	__u64 length = 0;
-	__u32 state = 0;
-
-	if (!str || user_u64(&length, str + cfg->str_length) ||
-	    bpf_probe_read_user(&state, sizeof(state), (void *)(str + cfg->str_state)))
-		return 0;
-	if (length > EV_CODE_FILENAME_MAX)
-		length = EV_CODE_FILENAME_MAX;
-	return cfg->str_data_max + length * ((state >> cfg->str_kind_shift) & 7);
-}
 
 static __always_inline __u64 code_member(__u64 code, __u32 off)
 {
