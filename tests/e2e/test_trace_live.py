@@ -189,7 +189,9 @@ def test_thread_by_id(worker, tracer, folder):
     process = worker(SYSTEM, TARGETS / "named_calls.py")
     threads = sorted(map(int, os.listdir(f"/proc/{process.pid}/task")))
     seen = tracer(process.pid, "--stats", "-f", "json", "--thread", str(threads[2]), file=folder / "x.json")
-    process.begin(2)
+    process.begin()
+    time.sleep(.3)  # it calls each 2 ms
+    process.begin()
     process.stdout.readline()
     assert seen.end().code == 0
     found = calls(folder / "x.json")
