@@ -79,6 +79,8 @@ enum trace_cfg_flag {
 	TRACE_RESUME_7 = 1 << 4,     /* RESUME's argument is & 7, and 4 is no begin (3.15) */
 	TRACE_FILTERED = 1 << 5,     /* --match: not every function is followed */
 	TRACE_FRAME_FIRST = 1 << 6,  /* the evaluation loop's first argument is the frame (3.8) */
+	TRACE_FREE_UNSEEN =
+		1 << 7, /* it is not known where code objects are freed: each begin looks */
 };
 
 /* Where a site keeps its frame: a register that was seen to hold it each time. */

@@ -162,12 +162,13 @@ static __always_inline __u32 func_get(const struct hit *h, __u64 frame)
 	struct trace_sums *func;
 	__u64 globals = 0;
 
-	if (recent->code == code && recent->epoch == epoch)
+	if (recent->code == code && recent->epoch == epoch && !(cfg->flags & TRACE_FREE_UNSEEN))
 		return recent->func;
 	found = bpf_map_lookup_elem(&func_of, &key);
 	number = found ? *found : 0;
 	func = func_at(number);
-	if (func && func->window != h->proc->window && !func_same(h->proc, number))
+	if (func && (func->window != h->proc->window || cfg->flags & TRACE_FREE_UNSEEN) &&
+	    !func_same(h->proc, number))
 		number = 0;
 	if (!number) {
 		user_u64(&globals, frame + cfg->frame_globals);

@@ -77,6 +77,11 @@ static void begin_tell(const struct tracing *t)
 	else
 		fputs(", whatever that costs", stderr);
 	fputs("; Ctrl-C ends it\n", stderr);
+	if (!t->has_cost)
+		fprintf(stderr,
+			"what a hit costs could not be measured (%s): 1 us is taken for it, and nothing "
+			"is taken off the sums\n",
+			t->cost_why.msg);
 	if (o->verbose)
 		tracing_tell(t);
 }

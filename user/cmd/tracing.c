@@ -357,10 +357,9 @@ static void outputs_take(struct tracing *t)
 
 static void governor_begin(struct tracing *t)
 {
-	struct err why = {};
 	uint64_t attach_ns, detach_ns;
 
-	t->has_cost = !calibrate_uprobe(uprobes_multi(), &t->cost, &why);
+	t->has_cost = !calibrate_uprobe(uprobes_multi(), &t->cost, &t->cost_why);
 	attach_ns = t->has_cost ? t->cost.attach_ns : 20000000;
 	detach_ns = t->has_cost ? t->cost.detach_ns : 100000000;
 	/* that was one link; a process has one for each program */

@@ -70,6 +70,7 @@ struct tracing {
 	uint64_t again_ns;               /* when to look next at one that is not settled, 0 = not */
 	struct uprobe_calibration cost;
 	bool has_cost;
+	struct err cost_why; /* if not */
 	struct governor governor;
 	uint64_t start_ns, stop_ns; /* CLOCK_MONOTONIC */
 	uint64_t first_ns;          /* when it was on for the first time; 0 = never */

@@ -103,6 +103,8 @@ int trace_layout(const struct py_found *found, const struct py_layout *layout,
 		cfg.flags |= TRACE_CFRAME;
 	if (minor < 11 || has(sites, SITE_CLEAR))
 		cfg.flags |= TRACE_SEES_RAISE;
+	if (!has(sites, SITE_FREE))
+		cfg.flags |= TRACE_FREE_UNSEEN;
 	if (minor < 12)
 		cfg.flags |= TRACE_EXC_IS_TYPE;
 	if (minor >= 15)
